@@ -30,3 +30,4 @@
 
 pub mod presence;
 pub mod protocol;
+pub mod store;
