@@ -29,5 +29,7 @@
 //! is told something may rely on it.
 
 pub mod presence;
+pub mod hub;
 pub mod protocol;
+pub mod server;
 pub mod store;

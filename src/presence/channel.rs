@@ -98,6 +98,8 @@ pub struct Channel {
     next: u64,
     /// How many subscriptions count in `subscriptionsCount`.
     count: u64,
+    /// How many subscriptions are live.
+    live: usize,
 }
 
 impl Channel {
@@ -108,6 +110,7 @@ impl Channel {
             roster: names::is_presence(name).then(Roster::default),
             next: 1,
             count: 0,
+            live: 0,
         }
     }
 
@@ -137,12 +140,9 @@ impl Channel {
         self.subscriptions.get(&connection)
     }
 
-    /// The connections whose subscriptions are absent.
-    pub fn absent(&self) -> impl Iterator<Item = ConnectionId> {
-        self.subscriptions
-            .values()
-            .filter(|subscription| subscription.absent)
-            .map(|subscription| subscription.connection)
+    /// Whether any subscription is live.
+    pub fn has_live(&self) -> bool {
+        self.live > 0
     }
 
     /// Puts back a subscription that the database knows from an earlier start: it is absent until its member returns or
@@ -325,6 +325,7 @@ impl Channel {
         }
         match self.subscriptions.get_mut(&connection) {
             Some(subscription) => {
+                self.live -= usize::from(!subscription.absent);
                 subscription.absent = true;
                 true
             }
@@ -347,6 +348,7 @@ impl Channel {
 
     fn insert(&mut self, subscription: Subscription) {
         self.count += u64::from(self.counts(&subscription));
+        self.live += usize::from(!subscription.absent);
         self.subscriptions
             .insert(subscription.connection, subscription);
     }
@@ -354,6 +356,7 @@ impl Channel {
     fn take(&mut self, connection: ConnectionId) -> Option<Subscription> {
         let subscription = self.subscriptions.remove(&connection)?;
         self.count -= u64::from(self.counts(&subscription));
+        self.live -= usize::from(!subscription.absent);
         if self.subscriptions.capacity() > 4 * self.subscriptions.len().max(16) {
             self.subscriptions.shrink_to(2 * self.subscriptions.len());
         }

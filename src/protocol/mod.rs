@@ -7,7 +7,9 @@
 //! - `request`: what clients send
 //! - `frame`: what the server sends
 //! - `error`: the codes of refusals
+//! - `close`: why a connection is closed
 
+mod close;
 mod error;
 pub mod frame;
 mod id;
@@ -15,6 +17,7 @@ mod json;
 pub mod names;
 mod request;
 
+pub use close::CloseReason;
 pub use error::{ErrorCode, Refusal};
 pub use frame::{Frame, MemberEvent, Meta};
 pub use id::{ConnectionId, InvalidConnectionId};
