@@ -28,4 +28,5 @@
 //! gathers what has come in, makes it durable in one batch, and only then releases the frames, in order: whoever
 //! is told something may rely on it.
 
+pub mod auth;
 pub mod protocol;
