@@ -28,8 +28,9 @@
 //! gathers what has come in, makes it durable in one batch, and only then releases the frames, in order: whoever
 //! is told something may rely on it.
 
-pub mod presence;
+pub mod auth;
 pub mod hub;
+pub mod presence;
 pub mod protocol;
 pub mod server;
 pub mod store;

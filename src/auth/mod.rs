@@ -1,0 +1,45 @@
+//! Keys, tokens, patterns and permissions (PROTOCOL.md, section 2). Pure: the caller says what time it is.
+//!
+//! ```text
+//! algorithm      the thirteen signature algorithms
+//! keys           what the server verifies with, examined on loading
+//! signing        what makes tokens: for development, `rollcall token` and `rollcall keygen`
+//! verifier       token text → signature → claims
+//! claims         the claims, read and checked
+//! channels_claim the `channels` claim, read and checked
+//! grants         what it grants, packed to live as long as a connection
+//! permissions    the questions the hub asks of grants
+//! pattern        exact names, wildcards and regular expressions
+//! error          why a token is refused
+//! read · pem     claims of any type in one pass · key files
+//! ```
+//!
+//! A token goes through [`Verifier::verify`] once. What remains of it is a [`Claims`]; its [`Grants`] stay with the
+//! connection or subscription, and [`Permissions`] puts the two together to answer what is allowed.
+
+mod algorithm;
+mod channels_claim;
+mod claims;
+mod error;
+mod grants;
+mod keys;
+mod pattern;
+mod pem;
+mod permissions;
+mod read;
+mod signing;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use claims::{Claims, Scopes};
+pub use error::TokenError;
+pub use grants::Grants;
+pub use keys::{KeyError, VerificationKey};
+pub use permissions::{
+    ChannelPermissions, MessagePermissions, Permissions, React, StoragePermissions,
+};
+pub use signing::{GeneratedKey, SigningKey};
+pub use verifier::Verifier;

@@ -1,0 +1,144 @@
+//! From a token's text to its claims.
+//!
+//! The order matters: the structure and header are looked at first, then the signature, and only when that is good the
+//! claims. Whoever has no key learns nothing but that.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::claims::{Claims, Expectations};
+use super::error::TokenError;
+use super::keys::VerificationKey;
+use super::pattern::Regexes;
+use super::read::{Object, Read};
+
+/// Checks tokens against the configured keys, audience and issuer. Shared by all connections.
+pub struct Verifier {
+    keys: Vec<VerificationKey>,
+    expected: Expectations,
+    regexes: Regexes,
+}
+
+/// The JOSE header. What is not here changes nothing.
+#[derive(Deserialize)]
+struct RawHeader<'a> {
+    #[serde(default, borrow)]
+    alg: Read<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    kid: Read<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    typ: Read<Cow<'a, str>>,
+    crit: Option<IgnoredAny>,
+}
+
+impl Verifier {
+    /// Tokens must be signed by one of `keys`, and be for `audience` and from `issuer` where those are given.
+    pub fn new(
+        keys: Vec<VerificationKey>,
+        audience: Option<String>,
+        issuer: Option<String>,
+    ) -> Self {
+        Self {
+            keys,
+            expected: Expectations {
+                audience,
+                issuer,
+                uid_characters: 128,
+                umd_bytes: 1024,
+            },
+            regexes: Regexes::default(),
+        }
+    }
+
+    /// Replaces the limits of section 15: the longest `uid`, in characters (128), and the longest `umd`, in bytes of
+    /// compact JSON (1,024).
+    #[must_use]
+    pub fn with_limits(mut self, uid_characters: usize, umd_bytes: usize) -> Self {
+        self.expected.uid_characters = uid_characters;
+        self.expected.umd_bytes = umd_bytes;
+        self
+    }
+
+    /// Verifies a token at `now` (unix seconds).
+    ///
+    /// Whether its scopes, its connection and its single use fit the occasion is for the caller to see to.
+    ///
+    /// # Errors
+    /// Says what is wrong with the token. Of a token that is not signed by one of the keys, nothing beyond its
+    /// structure is looked at.
+    pub fn verify(&self, token: &str, now: i64) -> Result<Claims, TokenError> {
+        let parts = token.rsplit_once('.').and_then(|(message, signature)| {
+            let (header, payload) = message.split_once('.')?;
+            (!payload.contains('.')).then_some((message, header, payload, signature))
+        });
+        let Some((message, header, payload, signature)) = parts else {
+            return Err(TokenError::Malformed(
+                "expected three parts separated by dots",
+            ));
+        };
+        self.check_signature(message, header, signature)?;
+        let payload = URL_SAFE_NO_PAD
+            .decode(payload)
+            .map_err(|_| TokenError::Malformed("its payload is not Base64url"))?;
+        Claims::from_payload(&payload, now, &self.expected, &self.regexes)
+    }
+
+    /// The algorithm is the key's. The header's `alg` and `kid` only choose which keys are tried.
+    fn check_signature(
+        &self,
+        message: &str,
+        header: &str,
+        signature: &str,
+    ) -> Result<(), TokenError> {
+        let header = URL_SAFE_NO_PAD
+            .decode(header)
+            .map_err(|_| TokenError::Malformed("its header is not Base64url"))?;
+        let Ok(Read::Is(Object(header))) =
+            serde_json::from_slice::<Read<Object<RawHeader<'_>>>>(&header)
+        else {
+            return Err(TokenError::Malformed("its header is no JSON object"));
+        };
+        let Read::Is(alg) = header.alg else {
+            return Err(TokenError::Malformed("its header has no alg"));
+        };
+        let kid = match &header.kid {
+            Read::Absent => None,
+            Read::Is(kid) => Some(&**kid),
+            Read::Wrong => return Err(TokenError::Malformed("its header's kid is no string")),
+        };
+        match header.typ {
+            Read::Absent => {}
+            // RFC 7515, section 4.1.9: media types know no case.
+            Read::Is(typ) if typ.eq_ignore_ascii_case("JWT") => {}
+            _ => return Err(TokenError::Malformed("its header's typ is not JWT")),
+        }
+        if header.crit.is_some() {
+            return Err(TokenError::Malformed(
+                "its header demands an extension (crit), and none is known here",
+            ));
+        }
+        let good = self
+            .keys
+            .iter()
+            .filter(|key| key.is_candidate(&alg, kid))
+            .any(|key| key.verifies(message.as_bytes(), signature));
+        if good {
+            Ok(())
+        } else {
+            Err(TokenError::SignatureInvalid)
+        }
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier")
+            .field("keys", &self.keys)
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
+}
