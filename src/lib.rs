@@ -29,4 +29,6 @@
 //! is told something may rely on it.
 
 pub mod auth;
+pub mod config;
 pub mod protocol;
+pub mod telemetry;
