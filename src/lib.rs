@@ -29,8 +29,10 @@
 //! is told something may rely on it.
 
 pub mod auth;
+pub mod config;
 pub mod hub;
 pub mod presence;
 pub mod protocol;
 pub mod server;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,521 @@
+//! Every key of the configuration: its default, its bounds, and the reason for them.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::keys::{VERIFICATION_KEYS, api_keys, verification_key, webhook_secret};
+use super::reader::{Bounds, Findings, Reader, Sourced};
+use super::units::{nearest, show_size};
+use super::{
+    Admin, Api, Auth, Config, Connection, Durability, Events, Log, LogFormat, LogLevel, Presence,
+    Store, Tls, Webhook,
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+const ADDRESS_FORM: &str =
+    "an address and a port, as in \"0.0.0.0:8443\", \"127.0.0.1:8443\" or \"[::]:8443\"";
+
+/// The longest path that a Unix socket can have, in bytes.
+const SOCKET_PATH_BYTES: usize = 107;
+
+/// The types of events out (PROTOCOL.md, section 13).
+const EVENT_TYPES: &[&str] = &[
+    "hotsock.connected",
+    "hotsock.disconnected",
+    "hotsock.connectionUpdated",
+    "hotsock.subscribed",
+    "hotsock.unsubscribed",
+    "hotsock.channelUpdated",
+    "hotsock.memberAdded",
+    "hotsock.memberRemoved",
+    "hotsock.memberUpdated",
+    "hotsock.messagePublished",
+    "hotsock.channelStorageUpdated",
+    "hotsock.messageReactionAdded",
+    "hotsock.messageReactionRemoved",
+];
+
+/// Reads everything. Nothing comes back where a required value is missing; the findings then say so.
+pub(super) fn config(mut top: Reader<'_>, findings: &Findings) -> Option<Config> {
+    let listen = listen(&mut top);
+    let data_dir = top.path("data_dir").map(|path| path.value);
+    if data_dir.is_none() && !top.has("data_dir") {
+        top.missing(
+            "data_dir",
+            "say where the database is kept, as in data_dir = \"/var/lib/rollcall\"",
+        );
+    }
+    let tls = tls(top.section("tls"));
+    let auth = auth(top.section("auth"));
+    let api = {
+        let mut reader = top.section("api");
+        let keys = api_keys(&mut reader);
+        reader.finish();
+        Api { keys }
+    };
+    let presence = presence(top.section("presence"));
+    let connection = connection(top.section("connection"));
+    check_queue(&top, &presence, &connection);
+    let config = Config {
+        listen,
+        data_dir: data_dir.unwrap_or_default(),
+        tls,
+        auth,
+        api,
+        presence,
+        connection,
+        store: store(top.section("store")),
+        events: events(top.section("events")),
+        admin: admin(top.section("admin")),
+        log: log(top.section("log")),
+    };
+    top.finish();
+    findings.is_clean().then_some(config)
+}
+
+fn listen(top: &mut Reader<'_>) -> Vec<SocketAddr> {
+    let Some(texts) = top.texts("listen") else {
+        return vec![SocketAddr::from(([0, 0, 0, 0], 8443))];
+    };
+    if texts.is_empty() {
+        let origin = top.origin_of("listen");
+        top.report(
+            &origin,
+            "listen",
+            format!("must name at least one address: {ADDRESS_FORM}"),
+        );
+    }
+    let mut addresses = Vec::with_capacity(texts.len());
+    for Sourced { value, origin } in texts {
+        match value.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 && addresses.contains(&address) => {
+                top.report(&origin, "listen", format!("{address} is there twice"));
+            }
+            Ok(address) => addresses.push(address),
+            Err(_) => top.report(
+                &origin,
+                "listen",
+                format!("{value:?} is not {ADDRESS_FORM}"),
+            ),
+        }
+    }
+    addresses
+}
+
+fn tls(mut reader: Reader<'_>) -> Tls {
+    let mut file = |key: &'static str, mend: &str| {
+        let path = reader.readable(key);
+        if path.is_none() && !reader.has(key) {
+            reader.missing(key, mend);
+        }
+        path.unwrap_or_default()
+    };
+    let tls = Tls {
+        certificate: file(
+            "certificate",
+            "name the PEM file of the server's certificate (`rollcall keygen --tls` makes one to try things out)",
+        ),
+        private_key: file(
+            "private_key",
+            "name the PEM file of the certificate's private key",
+        ),
+    };
+    reader.finish();
+    tls
+}
+
+fn auth(mut reader: Reader<'_>) -> Auth {
+    let audience = reader.text("audience").map(|text| text.value);
+    let issuer = reader.text("issuer").map(|text| text.value);
+    let mut keys = Vec::new();
+    let any = reader.each_section("keys", VERIFICATION_KEYS, |entry| {
+        keys.extend(verification_key(entry));
+    });
+    if !any {
+        let origin = reader.origin_of("keys");
+        reader.report(
+            &origin,
+            "keys",
+            "missing; without a key no token can be verified: add [[auth.keys]] with algorithm and public_key_file \
+             (`rollcall keygen` makes a pair)",
+        );
+    }
+    reader.finish();
+    Auth {
+        audience,
+        issuer,
+        keys,
+    }
+}
+
+fn presence(mut reader: Reader<'_>) -> Presence {
+    let presence = Presence {
+        channel_bytes: reader.size(
+            "channel_bytes",
+            102_400,
+            &Bounds {
+                min: 64,
+                max: 16 * MIB,
+                why: "less holds no member, and the whole list goes to every member at every join",
+            },
+        ),
+        boot_grace: reader.duration(
+            "boot_grace",
+            10 * SECOND,
+            &Bounds {
+                min: Duration::ZERO,
+                max: HOUR,
+                why: "whoever is gone would stay in every list that long after a start",
+            },
+        ),
+        disconnect_grace: reader.duration(
+            "disconnect_grace",
+            Duration::ZERO,
+            &Bounds {
+                min: Duration::ZERO,
+                max: HOUR,
+                why: "whoever is gone would stay in every list that long",
+            },
+        ),
+    };
+    reader.finish();
+    presence
+}
+
+fn connection(mut reader: Reader<'_>) -> Connection {
+    let connection = Connection {
+        max_lifetime: reader.duration(
+            "max_lifetime",
+            2 * HOUR,
+            &Bounds {
+                min: SECOND,
+                max: 7 * DAY,
+                why: "a connection outlives its token, so its lifetime is what ends a revoked user's access",
+            },
+        ),
+        idle_timeout: reader.duration(
+            "idle_timeout",
+            10 * MINUTE,
+            &Bounds {
+                min: SECOND,
+                max: DAY,
+                why: "it is how a connection that broke in silence is noticed",
+            },
+        ),
+        max_connections: narrow(reader.count(
+            "max_connections",
+            100_000,
+            &Bounds {
+                min: 1,
+                max: 1_000_000,
+                why: "each takes a file descriptor and some 16 KiB of memory",
+            },
+        )),
+        max_subscriptions: narrow(reader.count(
+            "max_subscriptions",
+            1_000,
+            &Bounds {
+                min: 1,
+                max: 100_000,
+                why: "all of one connection's subscriptions end at once when it drops",
+            },
+        )),
+        frame_bytes: narrow(reader.size(
+            "frame_bytes",
+            128 * KIB,
+            &Bounds {
+                min: 4 * KIB,
+                max: 16 * MIB,
+                why: "a frame must have room for a token, and is held in memory whole",
+            },
+        )),
+        frames_per_second: u32::try_from(reader.count(
+            "frames_per_second",
+            100,
+            &Bounds {
+                min: 1,
+                max: 1_000_000,
+                why: "it keeps one client from taking the whole server",
+            },
+        ))
+        .unwrap_or(u32::MAX),
+        queue_bytes: narrow(reader.size(
+            "queue_bytes",
+            8 * MIB,
+            &Bounds {
+                min: 64 * KIB,
+                max: GIB,
+                why: "it is the memory that one slow client can hold",
+            },
+        )),
+        allowed_origins: origins(&mut reader),
+    };
+    reader.finish();
+    connection
+}
+
+/// A queue that one member list could fill would close every connection as too slow.
+fn check_queue(top: &Reader<'_>, presence: &Presence, connection: &Connection) {
+    let least = presence.channel_bytes.saturating_mul(2);
+    if (connection.queue_bytes as u64) >= least {
+        return;
+    }
+    let queue = "connection.queue_bytes";
+    let origin = top
+        .origin_within("connection", "queue_bytes")
+        .or_else(|| top.origin_within("presence", "channel_bytes"))
+        .unwrap_or_else(|| top.origin_of(queue));
+    top.report(
+        &origin,
+        queue,
+        format!(
+            "must be at least twice presence.channel_bytes, that is {}, and is {}: one member list would fill it, and \
+             the connection be closed as too slow",
+            show_size(least),
+            show_size(connection.queue_bytes as u64)
+        ),
+    );
+}
+
+/// A bound keeps these far below what a `usize` holds.
+fn narrow(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn origins(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut origins = Vec::new();
+    for Sourced { value, origin } in reader.texts("allowed_origins").into_iter().flatten() {
+        let good = value
+            .split_once("://")
+            .is_some_and(|(scheme, host)| is_scheme(scheme) && is_host(host));
+        if good {
+            origins.push(value.to_ascii_lowercase());
+            continue;
+        }
+        let mend = if value == "*" {
+            "leave the list empty to allow any origin".to_owned()
+        } else {
+            format!(
+                "{value:?} is not an origin: a scheme and a host, with a port if it is not the usual one and nothing \
+                 behind it, as in \"https://app.example\" or \"http://localhost:3000\""
+            )
+        };
+        reader.report(&origin, "allowed_origins", mend);
+    }
+    origins
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
+}
+
+fn store(mut reader: Reader<'_>) -> Store {
+    let store = Store {
+        durability: reader.choice(
+            "durability",
+            Durability::Commit,
+            &[
+                ("commit", Durability::Commit),
+                ("periodic", Durability::Periodic),
+            ],
+        ),
+        cache_bytes: reader.size(
+            "cache_bytes",
+            32 * MIB,
+            &Bounds {
+                min: MIB,
+                max: 64 * GIB,
+                why: "less makes every commit read the disk, and it is memory",
+            },
+        ),
+    };
+    reader.finish();
+    store
+}
+
+fn events(mut reader: Reader<'_>) -> Events {
+    let retention = reader.duration(
+        "retention",
+        72 * HOUR,
+        &Bounds {
+            min: MINUTE,
+            max: 90 * DAY,
+            why: "a back end must have time to come back, and what waits takes room on the disk",
+        },
+    );
+    let max_bytes = reader.size(
+        "max_bytes",
+        256 * MIB,
+        &Bounds {
+            min: MIB,
+            max: 1024 * GIB,
+            why: "events must have room to wait, and must not fill the disk",
+        },
+    );
+    let mut webhooks = Vec::new();
+    let mut names = HashSet::new();
+    let keys = ["name", "url", "secret", "secret_file", "types", "ca_file"];
+    reader.each_section("webhooks", &keys, |entry| {
+        webhooks.extend(webhook(entry, &mut names));
+    });
+    reader.finish();
+    Events {
+        retention,
+        max_bytes,
+        webhooks,
+    }
+}
+
+fn webhook(reader: &mut Reader<'_>, names: &mut HashSet<String>) -> Option<Webhook> {
+    let name = reader.text("name");
+    let url = reader.text("url");
+    let secret = webhook_secret(reader);
+    let types = event_types(reader);
+    let ca_file = reader.readable("ca_file");
+    if name.is_none() && !reader.has("name") {
+        reader.missing(
+            "name",
+            "it is how logs and commands speak of the webhook, as in name = \"app\"",
+        );
+    }
+    if url.is_none() && !reader.has("url") {
+        reader.missing(
+            "url",
+            "say where events go, as in url = \"https://app.example/hooks\"",
+        );
+    }
+    let name = name.and_then(|Sourced { value, origin }| {
+        let plain = value.len() <= 64
+            && value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if !plain {
+            reader.report(
+                &origin,
+                "name",
+                "must have 1 to 64 letters, digits, \"-\", \"_\" or \".\"",
+            );
+            return None;
+        }
+        if !names.insert(value.clone()) {
+            reader.report(
+                &origin,
+                "name",
+                format!("another webhook is called {value:?} as well; give each its own name"),
+            );
+            return None;
+        }
+        Some(value)
+    });
+    let url = url.and_then(|Sourced { value, origin }| {
+        let good = value
+            .split_once("://")
+            .is_some_and(|(scheme, rest)| {
+                let host = rest.split(['/', '?']).next().unwrap_or_default();
+                matches!(scheme, "https" | "http") && is_host(host) && !rest.contains(['#', ' '])
+            });
+        if !good {
+            // The URL may hold a secret of the receiver's, so it is not repeated.
+            reader.report(
+                &origin,
+                "url",
+                "must be a URL as in \"https://app.example/hooks\", without user name, spaces and \"#\"",
+            );
+        }
+        good.then_some(value)
+    });
+    Some(Webhook {
+        name: name?,
+        url: url?,
+        secret: secret?,
+        types,
+        ca_file,
+    })
+}
+
+fn event_types(reader: &mut Reader<'_>) -> Vec<String> {
+    let mut types = Vec::new();
+    for Sourced { value, origin } in reader.texts("types").into_iter().flatten() {
+        if EVENT_TYPES.contains(&value.as_str()) {
+            types.push(value);
+            continue;
+        }
+        let mend = match nearest(&value, EVENT_TYPES.iter().copied()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("there are {}", EVENT_TYPES.join(", ")),
+        };
+        reader.report(
+            &origin,
+            "types",
+            format!("{value:?} is no type of event; {mend}"),
+        );
+    }
+    types
+}
+
+fn admin(mut reader: Reader<'_>) -> Admin {
+    let socket = reader.path("socket").and_then(|Sourced { value, origin }| {
+        let bytes = value.as_os_str().len();
+        if bytes > SOCKET_PATH_BYTES {
+            reader.report(
+                &origin,
+                "socket",
+                format!(
+                    "has {bytes} bytes, and a Unix socket's path at most {SOCKET_PATH_BYTES}; choose a shorter one"
+                ),
+            );
+            return None;
+        }
+        Some(value)
+    });
+    let metrics = reader.parsed("metrics", ADDRESS_FORM);
+    reader.finish();
+    Admin { socket, metrics }
+}
+
+fn log(mut reader: Reader<'_>) -> Log {
+    let log = Log {
+        level: reader.choice(
+            "level",
+            LogLevel::Info,
+            &[
+                ("error", LogLevel::Error),
+                ("warn", LogLevel::Warn),
+                ("info", LogLevel::Info),
+                ("debug", LogLevel::Debug),
+                ("trace", LogLevel::Trace),
+            ],
+        ),
+        format: reader.choice(
+            "format",
+            LogFormat::Auto,
+            &[
+                ("auto", LogFormat::Auto),
+                ("journal", LogFormat::Journal),
+                ("text", LogFormat::Text),
+                ("json", LogFormat::Json),
+            ],
+        ),
+    };
+    reader.finish();
+    log
+}
