@@ -11,6 +11,7 @@
 //! permissions    the questions the hub asks of grants
 //! pattern        exact names, wildcards and regular expressions
 //! error          why a token is refused
+//! secret         comparing secrets
 //! read · pem     claims of any type in one pass · key files
 //! ```
 //!
@@ -27,6 +28,7 @@ mod pattern;
 mod pem;
 mod permissions;
 mod read;
+mod secret;
 mod signing;
 mod verifier;
 
@@ -41,5 +43,6 @@ pub use keys::{KeyError, VerificationKey};
 pub use permissions::{
     ChannelPermissions, MessagePermissions, Permissions, React, StoragePermissions,
 };
+pub use secret::same_secret;
 pub use signing::{GeneratedKey, SigningKey};
 pub use verifier::Verifier;

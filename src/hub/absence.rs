@@ -70,7 +70,7 @@ impl Hub {
                     let mut state = channel.state.lock();
                     if let Some(change) = state.presence.end_absence(connection) {
                         let delivery = Delivery {
-                            permit: Some(permit),
+                            _permit: Some(permit),
                             ..Delivery::default()
                         };
                         self.commit(&channel, &mut state, change, Changes::new(), delivery);

@@ -35,6 +35,8 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     members: IndexMap<ConnectionId, Arc<Connection>>,
+    /// How many messages are on their way through a commit. While there are any, all others go behind them.
+    ordered: usize,
 }
 
 impl Channel {
@@ -68,6 +70,33 @@ impl Audience {
         for connection in self.members.values() {
             connection.send(frame.clone());
         }
+    }
+
+    /// Like [`Audience::send`], but not to the connection `except`.
+    pub(super) fn send_but(&self, frame: &Frame, except: Option<ConnectionId>) {
+        match except {
+            None => self.send(frame),
+            Some(except) => {
+                for (id, connection) in &self.members {
+                    if *id != except {
+                        connection.send(frame.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether messages have to go through a commit, to stay in order behind one that does.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ordered > 0
+    }
+
+    pub(super) fn begin_ordered(&mut self) {
+        self.ordered += 1;
+    }
+
+    pub(super) fn end_ordered(&mut self) {
+        self.ordered = self.ordered.saturating_sub(1);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Connection>> {

@@ -11,7 +11,7 @@ use super::admission::Slot;
 use super::channel::Channel;
 use super::queue::SendQueue;
 use crate::auth::Grants;
-use crate::protocol::{CloseReason, ConnectionId, Frame, Json};
+use crate::protocol::{CloseReason, ConnectionId, Frame, Json, MessageId};
 
 /// Where a connection comes from.
 #[derive(Debug, Clone)]
@@ -68,6 +68,8 @@ pub(super) struct Held {
     pub(super) grants: Option<Arc<Grants>>,
     pub(super) uid: Option<Arc<str>>,
     pub(super) umd: Json,
+    /// Messages from here on were published while it was there.
+    pub(super) since: MessageId,
 }
 
 /// A connection's secret.

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::channel::Channel;
 use super::connection::Connection;
 use super::tokens::Reservation;
-use crate::protocol::Frame;
+use crate::protocol::{ConnectionId, Frame};
 
 /// Leave to have one change on its way to the disk.
 pub(super) type Permit = OwnedSemaphorePermit;
@@ -21,13 +21,24 @@ pub(super) struct Delivery {
     pub(super) left: Option<(Arc<Connection>, Option<Frame>)>,
     /// What the audience is told.
     pub(super) events: Vec<Frame>,
+    /// What a message's subscribers get.
+    pub(super) message: Option<Message>,
     /// Who joins the audience, with its `subscribed`.
     pub(super) joined: Option<(Arc<Connection>, Frame)>,
     /// Who waits for it to be done.
     pub(super) done: Option<oneshot::Sender<()>>,
     /// The single-use token that the change has spent.
     pub(super) spent: Option<Reservation>,
-    pub(super) permit: Option<Permit>,
+    /// Given back when it is told.
+    pub(super) _permit: Option<Permit>,
+}
+
+/// A message that went through a commit.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) frame: Frame,
+    /// The connection that gets no copy.
+    pub(super) except: Option<ConnectionId>,
 }
 
 impl Delivery {
@@ -54,6 +65,10 @@ impl Delivery {
             for event in &self.events {
                 audience.send(event);
             }
+            if let Some(message) = self.message {
+                audience.send_but(&message.frame, message.except);
+                audience.end_ordered();
+            }
             // Last, because a connection sees nothing of a channel before its own `subscribed`.
             if let Some((connection, subscribed)) = self.joined {
                 connection.send(subscribed);
@@ -74,10 +89,9 @@ pub(super) fn distribute(
     let mut spread: Vec<Vec<Delivery>> = lanes.iter().map(|_| Vec::new()).collect();
     for delivery in deliveries {
         // The address of a channel is as good as a hash; its low bits are all the same.
-        let lane = delivery
-            .channel
-            .as_ref()
-            .map_or(0, |channel| (Arc::as_ptr(channel).addr() >> 6) % lanes.len());
+        let lane = delivery.channel.as_ref().map_or(0, |channel| {
+            (Arc::as_ptr(channel).addr() >> 6) % lanes.len()
+        });
         if let Some(lane) = spread.get_mut(lane) {
             lane.push(delivery);
         }

@@ -202,7 +202,7 @@ impl Hub {
         if let Some(change) = state.presence.leave(connection.id) {
             let delivery = Delivery {
                 left: Some((Arc::clone(connection), Some(answer))),
-                permit: Some(permit),
+                _permit: Some(permit),
                 ..Delivery::default()
             };
             self.commit(&held.channel, &mut state, change, Changes::new(), delivery);
@@ -264,7 +264,7 @@ impl Hub {
             let delivery = Delivery {
                 joined: Some((Arc::clone(connection), subscribed)),
                 spent: wanted.token,
-                permit: Some(permit),
+                _permit: Some(permit),
                 ..Delivery::default()
             };
             self.commit(channel, &mut state, change, changes, delivery);
@@ -280,6 +280,7 @@ impl Hub {
                 grants: wanted.grants,
                 uid: wanted.uid,
                 umd: wanted.umd,
+                since: self.ids.mark(),
             },
         );
         Ok(())
@@ -295,7 +296,7 @@ impl Hub {
     ) {
         let delivery = Delivery {
             left: Some((Arc::clone(connection), None)),
-            permit: Some(permit),
+            _permit: Some(permit),
             ..Delivery::default()
         };
         let mut state = channel.state.lock();
@@ -395,7 +396,12 @@ impl Hub {
 pub(super) fn event(channel: &Channel, state: &State, change: &Change) -> Option<Frame> {
     let event = change.event.as_ref()?;
     let list = state.presence.roster()?.list();
-    Some(frame::member(event.event, &channel.name, &event.member, list))
+    Some(frame::member(
+        event.event,
+        &channel.name,
+        &event.member,
+        list,
+    ))
 }
 
 pub(super) fn not_subscribed() -> Refusal {

@@ -97,7 +97,7 @@ impl Hub {
         }
         let delivery = Delivery {
             spent,
-            permit: Some(permit),
+            _permit: Some(permit),
             ..Delivery::default()
         };
         {

@@ -8,6 +8,8 @@
 //! - [`Connection`], [`SendQueue`]: a connection and what waits for it
 //! - `channel`, `registry`: channels at run time and where they are found
 //! - `membership`, `metadata`: subscribe, unsubscribe, disconnect, umdUpdate
+//! - `publish`, `reactions`, `history`, `ids`: messages in, reactions to them, and both read again
+//! - `inspect`: what can be asked about all this
 //! - `delivery`: what a commit releases
 //! - `rollcall`, `absence`: who was here before the start, and graces that end
 
@@ -17,9 +19,14 @@ mod channel;
 mod clock;
 mod connection;
 mod delivery;
+mod history;
+mod ids;
+mod inspect;
 mod membership;
 mod metadata;
+mod publish;
 mod queue;
+mod reactions;
 mod records;
 mod registry;
 mod rollcall;
@@ -36,11 +43,14 @@ use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Frame, Refusal, Request, frame};
-use crate::store::{Committer, Durability, Store, StoreError};
+use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
 pub use admission::{Admission, AdmissionError};
 pub use channel::Channel;
 pub use connection::{ClientInfo, Connection};
+pub use history::{Listed, PageRequest, Reactor};
+pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
+pub use publish::{ClientMessage, Outgoing, Published};
 pub use queue::{SendQueue, Taken};
 
 use delivery::Delivery;
@@ -66,6 +76,8 @@ pub struct Settings {
     pub max_subscriptions: usize,
     /// How many bytes may wait for one connection.
     pub queue_bytes: usize,
+    /// How many bytes the data of a message may have.
+    pub data_bytes: usize,
     /// When a change counts as made.
     pub durability: Durability,
 }
@@ -84,6 +96,8 @@ pub struct Hub {
     in_flight: Arc<Semaphore>,
     spending: Arc<tokens::Spending>,
     absences: absence::Absences,
+    ids: Arc<ids::IdSource>,
+    reaction_locks: reactions::ReactionLocks,
     roll_call: Mutex<Option<rollcall::RollCall>>,
     /// This start.
     boot: ByteArray<16>,
@@ -129,8 +143,18 @@ impl Hub {
         // The channels' bound is that of the permits: every delivery holds one, or is one of few without.
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..lanes).map(|_| mpsc::unbounded_channel()).unzip();
-        let release = move |deliveries: Vec<Delivery>| delivery::distribute(deliveries, &senders);
-        let committer = Committer::start(&store, settings.durability, release, failed)?;
+        let ids = Arc::new(ids::IdSource::new(store.id_lease()?));
+        let (before_ids, after_ids) = (Arc::clone(&ids), Arc::clone(&ids));
+        let committer = Committer::start(
+            &store,
+            settings.durability,
+            move |changes| before_ids.before_commit(changes),
+            move |deliveries: Vec<Delivery>| {
+                after_ids.after_commit();
+                delivery::distribute(deliveries, &senders);
+            },
+            failed,
+        )?;
         let mut boot = [0; 16];
         getrandom::fill(&mut boot).map_err(|e| std::io::Error::other(e.to_string()))?;
         let hub = Arc::new(Self {
@@ -143,6 +167,8 @@ impl Hub {
             in_flight: Arc::new(Semaphore::new(CHANGES_IN_FLIGHT)),
             spending: Arc::default(),
             absences: absence::Absences::new(settings.disconnect_grace),
+            ids,
+            reaction_locks: reactions::ReactionLocks::new(),
             roll_call: Mutex::new(None),
             boot: ByteArray::new(boot),
             stopping: AtomicBool::new(false),
@@ -205,13 +231,23 @@ impl Hub {
                 };
                 (channel, result)
             }
-            Request::Publish { channel, .. } => (
-                Some(channel),
-                Err(Refusal::new(
-                    ErrorCode::PublishPermissionDenied,
-                    "this connection may not publish here",
-                )),
-            ),
+            Request::React { channel, reaction } => {
+                let result = self.react_from(connection, &channel, &reaction).await;
+                (Some(channel), result)
+            }
+            Request::Publish {
+                channel,
+                event,
+                data,
+            } => {
+                let message = ClientMessage {
+                    channel: &channel,
+                    event: &event,
+                    data,
+                };
+                let result = self.publish_from(connection, message).await;
+                (Some(channel), result.map(drop))
+            }
         };
         if let Err(refusal) = result {
             connection.send(frame::error(channel.as_deref(), &refusal));
@@ -244,6 +280,10 @@ impl Hub {
 
     /// Commits what is on its way and closes the database's queue. Blocks.
     pub fn finish(&self) {
+        self.ids.finish();
+        let mut changes = Changes::new();
+        self.ids.before_commit(&mut changes);
+        self.committer.submit(changes, Delivery::default());
         self.committer.finish();
     }
 
@@ -294,5 +334,17 @@ fn internal() -> Refusal {
     Refusal::new(
         ErrorCode::InternalError,
         "the server is stopping; connect again in a moment",
+    )
+}
+
+/// The same, where the database is the reason: the details go to the log, under an id that the client is told.
+fn database_error(error: &StoreError) -> Refusal {
+    let mut bytes = [0; 4];
+    let _ = getrandom::fill(&mut bytes);
+    let incident = u32::from_be_bytes(bytes);
+    error!(%error, incident = format_args!("{incident:08x}"), "the database cannot be read");
+    Refusal::new(
+        ErrorCode::InternalError,
+        format!("the server failed at this; its log knows more under {incident:08x}"),
     )
 }

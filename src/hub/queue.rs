@@ -114,9 +114,7 @@ impl SendQueue {
     /// The connection's task has written this frame to the socket.
     pub fn written(&self, frames: usize, bytes: usize) {
         let mut state = self.state.lock();
-        state.bytes = state
-            .bytes
-            .saturating_sub(bytes + frames * FRAME_OVERHEAD);
+        state.bytes = state.bytes.saturating_sub(bytes + frames * FRAME_OVERHEAD);
     }
 
     /// Bytes waiting.

@@ -33,11 +33,7 @@ impl<K: Hash + Eq + Clone, V> Registry<K, V> {
     }
 
     /// The value of this key, made where there is none.
-    pub(super) fn get_or_insert<Q>(
-        &self,
-        key: &Q,
-        make: impl FnOnce() -> (K, Arc<V>),
-    ) -> Arc<V>
+    pub(super) fn get_or_insert<Q>(&self, key: &Q, make: impl FnOnce() -> (K, Arc<V>)) -> Arc<V>
     where
         K: std::borrow::Borrow<Q>,
         Q: Hash + Eq + ?Sized,

@@ -72,11 +72,17 @@ impl Hub {
                     (stored.bytes, stored.subscriptions) != (sums.bytes, sums.subscriptions)
                 })
             {
-                warn!(channel = name, ?stored, ?sums, "the stored totals of a channel were wrong and are repaired");
+                warn!(
+                    channel = name,
+                    ?stored,
+                    ?sums,
+                    "the stored totals of a channel were wrong and are repaired"
+                );
                 repairs.put_channel(name, &sums);
             }
             subscriptions_total += ids.len();
-            self.channels.insert(Arc::clone(&channel.name), Arc::clone(&channel));
+            self.channels
+                .insert(Arc::clone(&channel.name), Arc::clone(&channel));
             roll_call.channels.push((channel, ids.into()));
         })?;
         if let Some(detail) = unreadable {
@@ -87,7 +93,10 @@ impl Hub {
             .into());
         }
         for name in &stored_names {
-            warn!(channel = name, "a channel without subscriptions was stored and is removed");
+            warn!(
+                channel = name,
+                "a channel without subscriptions was stored and is removed"
+            );
             repairs.remove_channel(name);
         }
         roll_call.connections = self.store.connection_ids()?;

@@ -161,25 +161,38 @@ impl Hub {
         let Some(jti) = &claims.single_use else {
             return Ok(None);
         };
-        let name: Box<[u8]> = [scope.name().as_bytes(), b"\0", jti.as_bytes()]
-            .concat()
-            .into();
+        let until = u64::try_from(claims.expires_at).unwrap_or_default();
+        match self.reserve_name(scope.name(), jti, until) {
+            Ok(Some(reservation)) => Ok(Some(reservation)),
+            Ok(None) => Err(NotReserved::Spent),
+            Err(_) => Err(NotReserved::Unavailable),
+        }
+    }
+
+    /// Reserves what may be used only once until `until` (Unix time in seconds). `None` where it has been used.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` where the database cannot be read.
+    pub(super) fn reserve_name(
+        &self,
+        space: &str,
+        name: &str,
+        until: u64,
+    ) -> Result<Option<Reservation>, Refusal> {
+        let name: Box<[u8]> = [space.as_bytes(), b"\0", name.as_bytes()].concat().into();
         if !self.spending.names.lock().insert(name.clone()) {
-            return Err(NotReserved::Spent);
+            return Ok(None);
         }
         let reservation = Reservation {
             spending: Arc::clone(&self.spending),
             name,
-            until: u64::try_from(claims.expires_at).unwrap_or_default(),
+            until,
         };
         // Looked up only now: had it been committed in between, it would have been found reserved or spent.
-        match self.store.is_spent(&reservation.name) {
+        match self.store.is_spent(&reservation.name, clock::now_seconds()) {
             Ok(false) => Ok(Some(reservation)),
-            Ok(true) => Err(NotReserved::Spent),
-            Err(error) => {
-                tracing::error!(%error, "cannot tell whether a token was used");
-                Err(NotReserved::Unavailable)
-            }
+            Ok(true) => Ok(None),
+            Err(error) => Err(super::database_error(&error)),
         }
     }
 }

@@ -23,9 +23,13 @@ pub enum ErrorCode {
     PublishPermissionDenied,
     InvalidUmdToken,
     UmdUpdatePermissionDenied,
+    InvalidReaction,
+    ReactionPermissionDenied,
+    MessageNotFound,
     SubscriptionLimitReached,
     RateLimited,
     InternalError,
+    InfoPermissionDenied,
 }
 
 impl ErrorCode {
@@ -46,9 +50,13 @@ impl ErrorCode {
             Self::PublishPermissionDenied => "PUBLISH_PERMISSION_DENIED",
             Self::InvalidUmdToken => "INVALID_UMD_TOKEN",
             Self::UmdUpdatePermissionDenied => "UMD_UPDATE_PERMISSION_DENIED",
+            Self::InvalidReaction => "INVALID_REACTION",
+            Self::ReactionPermissionDenied => "REACTION_PERMISSION_DENIED",
+            Self::MessageNotFound => "MESSAGE_NOT_FOUND",
             Self::SubscriptionLimitReached => "SUBSCRIPTION_LIMIT_REACHED",
             Self::RateLimited => "RATE_LIMITED",
             Self::InternalError => "INTERNAL_ERROR",
+            Self::InfoPermissionDenied => "INFO_PERMISSION_DENIED",
         }
     }
 }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::error::Refusal;
+use super::id::MessageId;
 use super::json::{Json, write_string};
 
 /// The most bytes that a WebSocket header of a server's frame takes.
@@ -72,6 +73,33 @@ impl MemberEvent {
             Self::Added => "hotsock.memberAdded",
             Self::Removed => "hotsock.memberRemoved",
             Self::Updated => "hotsock.memberUpdated",
+        }
+    }
+}
+
+/// What became of a reaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReactionEvent {
+    /// Somebody reacted.
+    Added,
+    /// Somebody took a reaction back.
+    Removed,
+}
+
+impl ReactionEvent {
+    /// The event's name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "hotsock.messageReactionAdded",
+            Self::Removed => "hotsock.messageReactionRemoved",
+        }
+    }
+
+    /// The client's word for it.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Added => "add",
+            Self::Removed => "remove",
         }
     }
 }
@@ -152,6 +180,58 @@ pub fn member(event: MemberEvent, channel: &str, member: &[u8], members: &[u8]) 
         .finish()
 }
 
+/// A message (section 5); `meta` is that of a client who sent it.
+pub fn message(
+    id: MessageId,
+    event: &str,
+    channel: &str,
+    data: &Json,
+    meta: Option<Meta<'_>>,
+) -> Frame {
+    let mut writer = Writer::new(128 + event.len() + channel.len() + data.as_str().len());
+    writer
+        .text(r#"{"id":""#)
+        .display(id)
+        .text(r#"","event":"#)
+        .string(event)
+        .text(r#","channel":"#)
+        .string(channel)
+        .text(r#","data":"#)
+        .text(data.as_str());
+    if let Some(meta) = meta {
+        writer.text(r#","meta":"#).meta(None, meta);
+    }
+    writer.text("}").finish()
+}
+
+/// A reaction to a message, or its end (section 9). `id` is the event's own, `message` the message's.
+pub fn reaction(
+    event: ReactionEvent,
+    id: MessageId,
+    channel: &str,
+    message: MessageId,
+    reaction: &str,
+    meta: Meta<'_>,
+) -> Frame {
+    Writer::new(256 + channel.len())
+        .text(r#"{"id":""#)
+        .display(id)
+        .text(r#"","event":""#)
+        .text(event.name())
+        .text(r#"","channel":"#)
+        .string(channel)
+        .text(r#","data":{"messageId":""#)
+        .display(message)
+        .text(r#"","reaction":"#)
+        .string(reaction)
+        .text(r#","action":""#)
+        .text(event.action())
+        .text(r#""},"meta":"#)
+        .meta(None, meta)
+        .text("}")
+        .finish()
+}
+
 /// The answer to a ping (section 6).
 pub fn pong() -> Frame {
     Writer::new(48)
@@ -216,6 +296,13 @@ impl Writer {
 
     fn string(&mut self, text: &str) -> &mut Self {
         write_string(&mut self.buffer, text);
+        self
+    }
+
+    fn display(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        use std::io::Write as _;
+        // Writing into a Vec has no way to fail.
+        let _ = write!(self.buffer, "{value}");
         self
     }
 
@@ -329,6 +416,40 @@ mod tests {
         assert_eq!(
             unsubscribed("a", Some("user"), meta(Some("J"), &null)).json(),
             r#"{"event":"hotsock.unsubscribed","channel":"a","data":{},"meta":{"channelAlias":"user","uid":"J","umd":null}}"#
+        );
+    }
+
+    #[test]
+    fn messages_and_reactions() {
+        let id: MessageId = "01H2BSNHFJXKF2XDFD8KMM36FF".parse().unwrap();
+        let data = Json::parse(r#"{"x":1}"#).unwrap();
+        let umd = Json::null();
+        assert_eq!(
+            message(id, "move", "game.123", &data, None).json(),
+            r#"{"id":"01H2BSNHFJXKF2XDFD8KMM36FF","event":"move","channel":"game.123","data":{"x":1}}"#
+        );
+        assert_eq!(
+            message(
+                id,
+                "move",
+                "game.123",
+                &Json::null(),
+                Some(meta(Some("Jim"), &umd))
+            )
+            .json(),
+            r#"{"id":"01H2BSNHFJXKF2XDFD8KMM36FF","event":"move","channel":"game.123","data":null,"meta":{"uid":"Jim","umd":null}}"#
+        );
+        assert_eq!(
+            reaction(
+                ReactionEvent::Added,
+                id,
+                "c",
+                id,
+                "thumbsup",
+                meta(Some("Jim"), &umd)
+            )
+            .json(),
+            r#"{"id":"01H2BSNHFJXKF2XDFD8KMM36FF","event":"hotsock.messageReactionAdded","channel":"c","data":{"messageId":"01H2BSNHFJXKF2XDFD8KMM36FF","reaction":"thumbsup","action":"add"},"meta":{"uid":"Jim","umd":null}}"#
         );
     }
 

@@ -2,7 +2,8 @@
 //! back again.
 //!
 //! - `names`: what channels and events may be called
-//! - `id`: the name of a connection
+//! - `id`: the names of connections and messages
+//! - `object`: a JSON object, field by field, with errors that name the field
 //! - `json`: an application's JSON, passed through as compact text
 //! - `request`: what clients send
 //! - `frame`: what the server sends
@@ -15,11 +16,13 @@ pub mod frame;
 mod id;
 mod json;
 pub mod names;
+mod object;
 mod request;
 
 pub use close::CloseReason;
 pub use error::{ErrorCode, Refusal};
-pub use frame::{Frame, MemberEvent, Meta};
-pub use id::{ConnectionId, InvalidConnectionId};
+pub use frame::{Frame, MemberEvent, Meta, ReactionEvent};
+pub use id::{ConnectionId, InvalidConnectionId, InvalidMessageId, MessageId};
 pub use json::{Json, JsonError};
-pub use request::{BadRequest, Request};
+pub use object::Object;
+pub use request::{BadRequest, Reaction, Request};

@@ -11,6 +11,11 @@ pub const MAX_CHANNEL_CHARS: usize = 256;
 /// The longest event name, in characters.
 pub const MAX_EVENT_CHARS: usize = 128;
 
+/// The longest uid, in characters.
+pub const MAX_UID_CHARS: usize = 128;
+/// The longest reaction, in bytes of UTF-8.
+pub const MAX_REACTION_BYTES: usize = 100;
+
 /// Whether the channel tells its members who else is there.
 pub fn is_presence(channel: &str) -> bool {
     channel.starts_with(PRESENCE_PREFIX)
@@ -57,6 +62,20 @@ pub fn check_event(name: &str) -> Result<(), Refusal> {
         return refuse("an event name has no `*` and no control character");
     }
     Ok(())
+}
+
+/// Checks a reaction: 1 to 100 bytes without `#`.
+///
+/// # Errors
+/// `INVALID_REACTION`.
+pub fn check_reaction(reaction: &str) -> Result<(), Refusal> {
+    if (1..=MAX_REACTION_BYTES).contains(&reaction.len()) && !reaction.contains('#') {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::InvalidReaction,
+        "a reaction has 1 to 100 bytes and no `#`",
+    ))
 }
 
 /// Whether `text` has more than `limit` characters, without counting a long text to its end.

@@ -1,12 +1,9 @@
-//! What clients send (sections 1, 3, 6, 7): one text frame becomes one [`Request`].
+//! What clients send (sections 1, 3, 5, 6, 7 and 9): one text frame becomes one [`Request`].
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::error::{ErrorCode, Refusal};
-use super::{Json, names};
+use super::{InvalidMessageId, Json, MessageId, Object, ReactionEvent, names};
 
 /// A client's request, well-formed but not yet permitted.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +31,13 @@ pub enum Request<'a> {
         /// The umd token.
         token: Cow<'a, str>,
     },
+    /// `hotsock.messageReaction`.
+    React {
+        /// Channel or alias.
+        channel: Cow<'a, str>,
+        /// What is to become of which reaction.
+        reaction: Reaction<'a>,
+    },
     /// A message of the application.
     Publish {
         /// Channel or alias.
@@ -45,6 +49,17 @@ pub enum Request<'a> {
     },
 }
 
+/// A reaction to a stored message, to be added or removed (section 9).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reaction<'a> {
+    /// The message.
+    pub message: MessageId,
+    /// The reaction: 1 to 100 bytes without `#`.
+    pub reaction: Cow<'a, str>,
+    /// What is to become of it.
+    pub event: ReactionEvent,
+}
+
 /// A frame that could not become a request: the refusal, and the channel it spoke of, for the error frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadRequest<'a> {
@@ -54,57 +69,24 @@ pub struct BadRequest<'a> {
     pub refusal: Refusal,
 }
 
-/// The fields as they came. Each is checked by hand, so that an error can name the field and say what was expected.
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, default)]
-    event: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    channel: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct TokenData<'a> {
-    #[serde(borrow, default)]
-    token: Option<&'a RawValue>,
-}
-
 impl<'a> Request<'a> {
     /// Reads one text frame.
     ///
     /// # Errors
     /// `INVALID_MESSAGE` for what is no JSON object or has a field of a wrong type, `UNKNOWN_EVENT` for an unknown
-    /// `hotsock.*` event, and the name errors of sections 3 and 5. The size of `data` is not checked here: the limit is
-    /// the operator's.
+    /// `hotsock.*` event, and the name errors of sections 3, 5 and 9. The size of `data` is not checked here: the limit
+    /// is the operator's.
     pub fn parse(text: &'a str) -> Result<Self, BadRequest<'a>> {
-        let fields: Fields<'a> = match serde_json::from_str(text) {
-            Ok(fields) if is_object(text) => fields,
-            Err(error) if error.is_data() && is_object(text) => {
-                return Err(bad(None, Refusal::invalid(format!("the frame: {error}"))));
-            }
-            Err(error) if !error.is_data() => {
-                let message = format!("the frame is not valid JSON: {error}");
-                return Err(bad(None, Refusal::invalid(message)));
-            }
-            _ => return Err(bad(None, not_an_object())),
-        };
-        let channel = match string(fields.channel, "channel") {
-            Ok(channel) => channel,
-            Err(refusal) => return Err(bad(None, refusal)),
-        };
-        Self::from_fields(channel.clone(), fields.event, fields.data)
-            .map_err(|refusal| bad(channel, refusal))
+        let bad = |channel, refusal| BadRequest { channel, refusal };
+        let object = Object::parse(text, "the frame").map_err(|refusal| bad(None, refusal))?;
+        let channel = object
+            .string("channel")
+            .map_err(|refusal| bad(None, refusal))?;
+        Self::from_object(&object, channel.clone()).map_err(|refusal| bad(channel, refusal))
     }
 
-    fn from_fields(
-        channel: Option<Cow<'a, str>>,
-        event: Option<&'a RawValue>,
-        data: Option<&'a RawValue>,
-    ) -> Result<Self, Refusal> {
-        let event = string(event, "event")?
-            .ok_or_else(|| Refusal::invalid("field `event` is missing: a string is expected"))?;
+    fn from_object(object: &Object<'a>, channel: Option<Cow<'a, str>>) -> Result<Self, Refusal> {
+        let event = object.required("event")?;
         if let Some(name) = &channel {
             names::check_channel(name)?;
         }
@@ -114,7 +96,10 @@ impl<'a> Request<'a> {
         Ok(match &*event {
             "hotsock.subscribe" => Self::Subscribe {
                 channel: channel.ok_or_else(channel_needed)?,
-                token: token(data)?,
+                token: match object.object("data", "data.")? {
+                    Some(data) => data.string("token")?,
+                    None => None,
+                },
             },
             "hotsock.unsubscribe" => Self::Unsubscribe {
                 channel: channel.ok_or_else(channel_needed)?,
@@ -123,27 +108,27 @@ impl<'a> Request<'a> {
             "hotsock.heartbeat" => Self::Heartbeat,
             "hotsock.umdUpdate" => Self::UmdUpdate {
                 channel,
-                token: token(data)?.ok_or_else(|| {
-                    Refusal::invalid("field `data.token` is missing: a umd token is expected")
-                })?,
+                token: data(object)?.required("token")?,
+            },
+            "hotsock.messageReaction" => Self::React {
+                channel: channel.ok_or_else(channel_needed)?,
+                reaction: Reaction::from_object(&data(object)?)?,
             },
             own if own.starts_with(names::RESERVED_EVENT_PREFIX) => {
-                let mut name = own.to_owned();
-                name.truncate(name.floor_char_boundary(names::MAX_EVENT_CHARS));
+                let name = own.get(..own.floor_char_boundary(names::MAX_EVENT_CHARS));
                 return Err(Refusal::new(
                     ErrorCode::UnknownEvent,
-                    format!("`{name}` is no event that a client can send"),
+                    format!(
+                        "`{}` is no event that a client can send",
+                        name.unwrap_or_default()
+                    ),
                 ));
             }
             name => {
                 names::check_event(name)?;
                 Self::Publish {
                     channel: channel.ok_or_else(channel_needed)?,
-                    data: match data {
-                        Some(raw) => Json::from_raw(raw)
-                            .map_err(|e| Refusal::invalid(format!("field `data`: {e}")))?,
-                        None => Json::null(),
-                    },
+                    data: object.json("data")?,
                     event,
                 }
             }
@@ -151,71 +136,37 @@ impl<'a> Request<'a> {
     }
 }
 
-fn bad(channel: Option<Cow<'_, str>>, refusal: Refusal) -> BadRequest<'_> {
-    BadRequest { channel, refusal }
+impl<'a> Reaction<'a> {
+    /// Reads the `data` of a reaction.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` for a wrong field, `INVALID_REACTION` for a reaction that is none.
+    pub fn from_object(data: &Object<'a>) -> Result<Self, Refusal> {
+        let message = data.required("messageId")?;
+        let reaction = data.required("reaction")?;
+        names::check_reaction(&reaction)?;
+        Ok(Self {
+            message: message.parse().map_err(|e: InvalidMessageId| {
+                Refusal::invalid(format!("field `data.messageId`: {e}"))
+            })?,
+            reaction,
+            event: match &*data.required("action")? {
+                "add" => ReactionEvent::Added,
+                "remove" => ReactionEvent::Removed,
+                _ => {
+                    return Err(Refusal::invalid(
+                        "field `data.action` must be `add` or `remove`",
+                    ));
+                }
+            },
+        })
+    }
 }
 
-fn is_object(text: &str) -> bool {
-    text.trim_ascii_start().starts_with('{')
-}
-
-fn not_an_object() -> Refusal {
-    Refusal::invalid(
-        "the frame is no JSON object: {\"event\":…,\"channel\":…,\"data\":…} is expected",
-    )
-}
-
-/// A field that is a string, or absent, or null.
-fn string<'a>(raw: Option<&'a RawValue>, field: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let Some(raw) = raw else { return Ok(None) };
-    let text = raw.get();
-    if text == "null" {
-        return Ok(None);
-    }
-    if !text.starts_with('"') {
-        return Err(Refusal::invalid(format!(
-            "field `{field}` is {}: a string is expected",
-            kind(text)
-        )));
-    }
-    // The common case needs no copy: a literal without an escape is its own value.
-    let inner = text
-        .get(1..text.len().saturating_sub(1))
-        .unwrap_or_default();
-    if !inner.contains('\\') {
-        return Ok(Some(Cow::Borrowed(inner)));
-    }
-    serde_json::from_str::<String>(text)
-        .map(|value| Some(Cow::Owned(value)))
-        .map_err(|e| Refusal::invalid(format!("field `{field}` is no valid string: {e}")))
-}
-
-/// `data.token` of a subscribe or umdUpdate.
-fn token(data: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Refusal> {
-    let Some(data) = data.filter(|raw| raw.get() != "null") else {
-        return Ok(None);
-    };
-    if !data.get().starts_with('{') {
-        return Err(Refusal::invalid(format!(
-            "field `data` is {}: an object is expected",
-            kind(data.get())
-        )));
-    }
-    let data: TokenData<'_> = serde_json::from_str(data.get())
-        .map_err(|e| Refusal::invalid(format!("field `data`: {e}")))?;
-    string(data.token, "data.token")
-}
-
-/// What sort of JSON value a text is, for a person.
-fn kind(text: &str) -> &'static str {
-    match text.as_bytes().first() {
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
+fn data<'a>(object: &Object<'a>) -> Result<Object<'a>, Refusal> {
+    object
+        .object("data", "data.")?
+        .ok_or_else(|| Refusal::invalid("field `data` is missing: an object is expected"))
 }
 
 #[cfg(test)]
@@ -303,7 +254,7 @@ mod tests {
             (
                 r#"{"event":"hotsock.umdUpdate"}"#,
                 ErrorCode::InvalidMessage,
-                "`data.token` is missing",
+                "`data` is missing",
             ),
             (
                 r#"{"event":"hotsock.nope"}"#,

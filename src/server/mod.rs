@@ -2,17 +2,23 @@
 //!
 //! - `listener`: from TCP through TLS to HTTP
 //! - `tls`: the certificate and its reload
-//! - `http`: the routes, and the upgrade to a WebSocket
+//! - `http`: the routes; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
+//!   for what comes in and `answer` for what goes out
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life
 //! - `rate`: how fast a client may send
 
+mod answer;
+mod body;
+mod client_api;
 mod http;
 mod listener;
 mod rate;
+mod server_api;
 mod session;
 mod socket;
 mod tls;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +31,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::auth::Verifier;
-use crate::config::{self, Config};
+use crate::config::{self, ApiKey, Config};
 use crate::hub::{Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 
@@ -38,6 +44,9 @@ const EXTRA_CONNECTIONS: usize = 1_024;
 /// Descriptors that the process needs besides its connections.
 const EXTRA_DESCRIPTORS: usize = 64;
 
+/// The limit of a message's data, in bytes (section 15).
+const MAX_DATA_BYTES: usize = 32 * 1024;
+
 /// What every connection needs.
 #[derive(Debug)]
 struct Shared {
@@ -45,6 +54,16 @@ struct Shared {
     tls: Arc<tls::Tls>,
     limits: session::Limits,
     allowed_origins: Vec<String>,
+    api_keys: Vec<ApiKey>,
+}
+
+impl Shared {
+    /// Unix time in seconds.
+    fn now_seconds(&self) -> u64 {
+        std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |since| since.as_secs())
+    }
 }
 
 /// Why the server did not start, or stopped by itself.
@@ -114,6 +133,7 @@ pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result
             frames_per_second: config.connection.frames_per_second,
         },
         allowed_origins: config.connection.allowed_origins,
+        api_keys: config.api.keys,
     });
     let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
     let mut addresses = Vec::new();
@@ -186,6 +206,7 @@ fn settings(config: &Config) -> Settings {
         max_connections: config.connection.max_connections,
         max_subscriptions: config.connection.max_subscriptions,
         queue_bytes: config.connection.queue_bytes,
+        data_bytes: MAX_DATA_BYTES,
         durability: match config.store.durability {
             config::Durability::Commit => store::Durability::Commit,
             config::Durability::Periodic => store::Durability::Periodic,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a client may keep sending over its rate, with nothing accepted in between, before it is closed.
+/// How long a client may keep sending over its rate before it is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The allowance of one connection.
@@ -11,7 +11,7 @@ pub(super) struct RateLimit {
     per_second: f64,
     allowance: f64,
     counted: Instant,
-    /// Since when nothing but frames over the rate has come.
+    /// Since when it has been over its rate.
     refusing_since: Option<Instant>,
 }
 
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
     Pass,
     /// It is over the rate.
     Refuse,
-    /// For ten seconds there has been nothing but that.
+    /// It has been over the rate for ten seconds.
     Close,
 }
 
@@ -42,20 +42,21 @@ impl RateLimit {
         let passed = now.saturating_duration_since(self.counted).as_secs_f64();
         self.counted = now;
         self.allowance = (self.allowance + passed * self.per_second).min(2.0 * self.per_second);
+        // Over the rate, the bucket still lets a frame pass now and then. It has to fill again to be forgiven.
+        if self.allowance >= self.per_second {
+            self.refusing_since = None;
+        } else if self
+            .refusing_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+        {
+            return Verdict::Close;
+        }
         if self.allowance >= 1.0 {
             self.allowance -= 1.0;
-            // Over the rate, the bucket lets one frame in a while pass. It has to fill again to be forgiven.
-            if self.allowance >= self.per_second {
-                self.refusing_since = None;
-            }
             return Verdict::Pass;
         }
-        let since = *self.refusing_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= PATIENCE {
-            Verdict::Close
-        } else {
-            Verdict::Refuse
-        }
+        self.refusing_since.get_or_insert(now);
+        Verdict::Refuse
     }
 }
 

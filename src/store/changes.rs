@@ -1,14 +1,14 @@
 //! What one change writes and removes.
 
+use super::keys;
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
-use super::{keys, keys::tag};
 use crate::protocol::ConnectionId;
 
 /// The writes of one change: all of them become durable at once, or none does.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Key and value; no value removes the key. Later entries win.
-    pub(super) entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Changes {
@@ -64,21 +64,21 @@ impl Changes {
         self.put(key, until.to_be_bytes().to_vec());
     }
 
-    /// Removes what an expiry entry names, and the entry.
-    pub(super) fn expire(&mut self, entry: &[u8]) {
-        if let Some((_, key)) = keys::parse_expiry(entry)
-            && key.first() != Some(&tag::META)
-        {
-            self.remove(key.to_vec());
+    /// Adds the writes to a batch, in order.
+    pub(super) fn apply_to(self, batch: &mut sled::Batch) {
+        for (key, value) in self.entries {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
         }
-        self.remove(entry.to_vec());
     }
 
-    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.entries.push((key, Some(value)));
     }
 
-    fn remove(&mut self, key: Vec<u8>) {
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
         self.entries.push((key, None));
     }
 }

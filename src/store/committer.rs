@@ -49,7 +49,7 @@ struct Queue<T> {
 }
 
 impl<T: Send + 'static> Committer<T> {
-    /// Starts the thread. `release` gets what waited for a commit, in order, once it is durable; `failed` is called
+    /// Starts the thread. `before` may add to each commit. `release` gets what waited for a commit, in order, once it is durable; `failed` is called
     /// once if the disk fails: nothing is released from then on, because nothing can be promised any more.
     ///
     /// # Errors
@@ -57,6 +57,7 @@ impl<T: Send + 'static> Committer<T> {
     pub fn start(
         store: &Store,
         durability: Durability,
+        before: impl FnMut(&mut Changes) + Send + 'static,
         release: impl FnMut(Vec<T>) + Send + 'static,
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -78,7 +79,7 @@ impl<T: Send + 'static> Committer<T> {
         let thread = thread::Builder::new()
             .name("commit".to_owned())
             .spawn(move || {
-                let result = worker.run(release);
+                let result = worker.run(before, release);
                 let mut queue = closing.queue.lock();
                 queue.closed = true;
                 queue.waiting.clear();
@@ -127,22 +128,24 @@ struct Worker<T> {
 }
 
 impl<T> Worker<T> {
-    fn run(mut self, mut release: impl FnMut(Vec<T>)) -> Result<(), StoreError> {
+    fn run(
+        mut self,
+        mut before: impl FnMut(&mut Changes),
+        mut release: impl FnMut(Vec<T>),
+    ) -> Result<(), StoreError> {
         while let Some(gathered) = self.gather() {
             let mut batch = sled::Batch::default();
             let mut waiting = Vec::with_capacity(gathered.len());
             let mut writes = false;
             for (changes, waits) in gathered {
                 writes |= !changes.is_empty();
-                for (key, value) in changes.entries {
-                    match value {
-                        Some(value) => batch.insert(key, value),
-                        None => batch.remove(key),
-                    }
-                }
+                changes.apply_to(&mut batch);
                 waiting.push(waits);
             }
             if writes {
+                let mut changes = Changes::new();
+                before(&mut changes);
+                changes.apply_to(&mut batch);
                 self.commit += 1;
                 batch.insert(keys::COMMIT, encode(&self.commit));
                 contain(|| self.store.tree.apply_batch(batch))?;

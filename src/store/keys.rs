@@ -1,19 +1,23 @@
 //! Keys: a tag for the keyspace, then its parts. Channel names hold no control characters, so `\0` ends one.
 
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, MessageId};
 
-/// A keyspace's tag: the first byte of all its keys. They are part of the format and never change.
+/// A keyspace's tag: the first byte of all its keys. They are part of the format and never change. `m` is taken by what
+/// concerns the database itself.
 pub(super) mod tag {
-    pub(crate) const META: u8 = b'm';
     pub(crate) const CONNECTION: u8 = b'c';
     pub(crate) const SUBSCRIPTION: u8 = b's';
     pub(crate) const CHANNEL: u8 = b'h';
+    pub(crate) const MESSAGE: u8 = b'e';
+    pub(crate) const MESSAGE_PART: u8 = b'p';
+    pub(crate) const REACTION: u8 = b'r';
     pub(crate) const SPENT: u8 = b't';
     pub(crate) const EXPIRY: u8 = b'x';
 }
 
 pub(super) const SCHEMA: &[u8] = b"mschema";
 pub(super) const COMMIT: &[u8] = b"mcommit";
+pub(super) const ID_LEASE: &[u8] = b"mids";
 
 pub(super) fn connection(id: ConnectionId) -> Vec<u8> {
     join(tag::CONNECTION, id.as_bytes(), &[])
@@ -37,6 +41,50 @@ pub(super) fn parse_subscription(key: &[u8]) -> Option<(&str, u64)> {
     Some((channel, u64::from_be_bytes(*sequence)))
 }
 
+/// The messages of a channel stand in order of their ids.
+pub(super) fn message(channel: &str, id: MessageId) -> Vec<u8> {
+    of_message(tag::MESSAGE, channel, id)
+}
+
+/// The channel and id that a message's key names.
+pub(super) fn parse_message(key: &[u8]) -> Option<(&str, MessageId)> {
+    let rest = key.strip_prefix(&[tag::MESSAGE])?;
+    let (rest, id) = rest.split_last_chunk::<16>()?;
+    let channel = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
+    Some((channel, MessageId::from_bytes(*id)))
+}
+
+/// The parts of a large message.
+pub(super) fn message_part(channel: &str, id: MessageId, part: u16) -> Vec<u8> {
+    let mut key = of_message(tag::MESSAGE_PART, channel, id);
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// All reactions to a message begin with this.
+pub(super) fn reactions(channel: &str, id: MessageId) -> Vec<u8> {
+    of_message(tag::REACTION, channel, id)
+}
+
+/// One user's reaction. A reaction may hold any character but `#`, so its length (at most 100) comes before it.
+pub(super) fn reaction(channel: &str, id: MessageId, reaction: &str, uid: &str) -> Vec<u8> {
+    let mut key = reactions(channel, id);
+    key.push(u8::try_from(reaction.len()).unwrap_or(u8::MAX));
+    key.extend_from_slice(reaction.as_bytes());
+    key.extend_from_slice(uid.as_bytes());
+    key
+}
+
+/// The reaction and the uid, of what follows [`reactions`] in a key.
+pub(super) fn parse_reaction(rest: &[u8]) -> Option<(&str, &str)> {
+    let (length, rest) = rest.split_first()?;
+    let (reaction, uid) = rest.split_at_checked(usize::from(*length))?;
+    Some((
+        std::str::from_utf8(reaction).ok()?,
+        std::str::from_utf8(uid).ok()?,
+    ))
+}
+
 pub(super) fn spent(name: &[u8]) -> Vec<u8> {
     join(tag::SPENT, name, &[])
 }
@@ -58,8 +106,14 @@ pub(super) fn parse_expiry(entry: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*at), key))
 }
 
+fn of_message(tag: u8, channel: &str, id: MessageId) -> Vec<u8> {
+    let mut key = join(tag, channel.as_bytes(), &[0]);
+    key.extend_from_slice(&id.to_bytes());
+    key
+}
+
 fn join(tag: u8, name: &[u8], end: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + name.len() + end.len() + 8);
+    let mut key = Vec::with_capacity(1 + name.len() + end.len() + 18);
     key.push(tag);
     key.extend_from_slice(name);
     key.extend_from_slice(end);
@@ -79,6 +133,21 @@ mod tests {
             let (one, two) = (subscription(&a, x), subscription(&b, y));
             prop_assert_eq!(parse_subscription(&one), Some((a.as_str(), x)));
             prop_assert_eq!(one.cmp(&two), (&a, x).cmp(&(&b, y)));
+        }
+
+        #[test]
+        fn keys_of_messages_and_reactions_come_back(
+            channel in "[^\\p{Cc}]{1,20}", bytes: [u8; 16], reaction in "[^#]{1,20}", uid in ".{1,20}"
+        ) {
+            let id = MessageId::from_bytes(bytes);
+            let key = message(&channel, id);
+            prop_assert_eq!(parse_message(&key), Some((channel.as_str(), id)));
+            let prefix = reactions(&channel, id);
+            let key = super::reaction(&channel, id, &reaction, &uid);
+            prop_assert_eq!(
+                key.strip_prefix(prefix.as_slice()).and_then(parse_reaction),
+                Some((reaction.as_str(), uid.as_str()))
+            );
         }
 
         #[test]

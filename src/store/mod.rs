@@ -10,6 +10,7 @@
 mod changes;
 mod committer;
 mod keys;
+mod messages;
 mod open;
 mod records;
 #[cfg(test)]
@@ -18,8 +19,11 @@ mod tripwire;
 
 pub use changes::Changes;
 pub use committer::{Committer, Durability};
+pub use messages::{PageLimit, StoredMessage};
 pub use open::{OpenError, Options, Store};
-pub use records::{ChannelRecord, ConnectionRecord, SubscriptionRecord};
+pub use records::{
+    ChannelRecord, ConnectionRecord, MessageRecord, ReactionRecord, SubscriptionRecord,
+};
 
 /// Something went wrong between us and the disk. The database on disk is as it was after the last commit.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,10 @@ use crate::protocol::ConnectionId;
 const SCHEMA_VERSION: u32 = 1;
 /// The tree that holds everything.
 const TREE: &[u8] = b"rollcall";
-/// How many expired entries one sweep removes at the most, to keep its commit short.
+/// The size of a segment of the log. A page over a quarter of it would go to a file under `blobs/` that is never synced.
+/// The largest are index pages: up to 256 keys, of which a reaction's can have 1,700 bytes.
+const SEGMENT_BYTES: usize = 2 << 20;
+/// How many records one sweep removes at the most (a few more with a message's reactions), to keep its commit short.
 const SWEEP: usize = 1_000;
 
 /// How to open the database.
@@ -130,6 +133,7 @@ impl Store {
                 .path(&path)
                 .cache_capacity(options.cache_bytes)
                 .flush_every_ms(None)
+                .segment_size(SEGMENT_BYTES)
                 .mode(sled::Mode::HighThroughput)
                 .open()
         })
@@ -264,12 +268,18 @@ impl Store {
         })
     }
 
-    /// Whether a single-use token is spent, as far as commits have been applied.
+    /// Whether a single-use token is spent at `now` (Unix time in seconds), as far as commits have been applied.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn is_spent(&self, token: &[u8]) -> Result<bool, StoreError> {
-        contain(|| self.inner.tree.contains_key(keys::spent(token)))
+    pub fn is_spent(&self, token: &[u8], now: u64) -> Result<bool, StoreError> {
+        let until = contain(|| self.inner.tree.get(keys::spent(token)))?;
+        Ok(until.is_some_and(|until| {
+            until
+                .as_ref()
+                .try_into()
+                .is_ok_and(|until| u64::from_be_bytes(until) > now)
+        }))
     }
 
     /// What has expired by `now` (Unix time in seconds), to be removed: a bounded number of entries; call again while
@@ -281,8 +291,21 @@ impl Store {
         contain_store(|| {
             let mut changes = Changes::new();
             let due = keys::expiry(0, &[])..keys::expiry(now.saturating_add(1), &[]);
-            for entry in self.inner.tree.range(due).keys().take(SWEEP) {
-                changes.expire(&entry?);
+            for entry in self.inner.tree.range(due).keys() {
+                if changes.len() >= SWEEP {
+                    break;
+                }
+                let entry = entry?;
+                let Some((_, key)) = keys::parse_expiry(&entry) else {
+                    continue;
+                };
+                match key.first() {
+                    Some(&tag::MESSAGE) if !self.expire_message(key, &mut changes)? => continue,
+                    Some(&tag::MESSAGE | &tag::SPENT) => changes.remove(key.to_vec()),
+                    // Of a later version, which knows what belongs to it.
+                    _ => {}
+                }
+                changes.remove(entry.to_vec());
             }
             Ok(changes)
         })
@@ -310,7 +333,9 @@ pub(super) fn contain<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, St
     contain_store(|| call().map_err(StoreError::from))
 }
 
-fn contain_store<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn contain_store<T>(
+    call: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()

@@ -4,7 +4,7 @@
 //! new schema version.
 
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteArray;
+use serde_bytes::{ByteArray, ByteBuf};
 
 use super::StoreError;
 
@@ -68,6 +68,48 @@ pub struct ChannelRecord {
     /// The next sequence to hand out.
     #[serde(default)]
     pub next: u64,
+}
+
+/// A stored message. The channel and the id are its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// Its event.
+    pub event: String,
+    /// Its data, as JSON; of a large message the beginning.
+    pub data: ByteBuf,
+    /// How many further parts the data has.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parts: u16,
+    /// Whether a client sent it: then it has a `meta`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_meta: bool,
+    /// Who sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Their metadata, as JSON.
+    #[serde(default = "null", skip_serializing_if = "is_null")]
+    pub umd: String,
+    /// When it expires: Unix time in seconds, 0 for never.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub expires_at: u64,
+}
+
+/// A user's reaction to a message. The channel, the message, the reaction and the uid are its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReactionRecord {
+    /// The id of the event that told of it.
+    pub id: ByteArray<16>,
+    /// The user's metadata then, as JSON.
+    #[serde(default = "null", skip_serializing_if = "is_null")]
+    pub umd: String,
+}
+
+fn is_zero(n: &u16) -> bool {
+    *n == 0
+}
+
+fn is_never(at: &u64) -> bool {
+    *at == 0
 }
 
 fn null() -> String {

@@ -36,6 +36,7 @@ fn commit(folder: &Path, fill: impl FnOnce(&Committer<u64>)) -> Vec<u64> {
     let committer = Committer::start(
         &store,
         Durability::Commit,
+        |_| {},
         move |waiting| waiting.into_iter().for_each(|n| sender.send(n).unwrap()),
         |error| panic!("{error}"),
     )
@@ -92,6 +93,7 @@ fn periodic_durability_releases_at_once_and_syncs_when_finished() {
     let committer = Committer::start(
         &store,
         Durability::Periodic,
+        |_| {},
         move |waiting: Vec<u64>| waiting.into_iter().for_each(|n| sender.send(n).unwrap()),
         |error| panic!("{error}"),
     )
@@ -140,15 +142,15 @@ fn a_spent_token_stays_spent_until_it_expires() {
         committer.submit(changes, 0);
     });
     let store = Store::open(&options(folder.path())).unwrap();
-    assert!(store.is_spent(b"connect\0one").unwrap());
-    assert!(!store.is_spent(b"connect\0three").unwrap());
+    assert!(store.is_spent(b"connect\0one", 50).unwrap());
+    assert!(!store.is_spent(b"connect\0three", 50).unwrap());
     assert!(store.expired(99).unwrap().is_empty());
     let due = store.expired(100).unwrap();
     drop(store);
     commit(folder.path(), |committer| committer.submit(due, 0));
     let store = Store::open(&options(folder.path())).unwrap();
-    assert!(!store.is_spent(b"connect\0one").unwrap());
-    assert!(store.is_spent(b"connect\0two").unwrap());
+    assert!(!store.is_spent(b"connect\0one", 50).unwrap());
+    assert!(store.is_spent(b"connect\0two", 50).unwrap());
     assert!(store.expired(150).unwrap().is_empty());
 }
 

@@ -1,0 +1,158 @@
+//! Reactions to stored messages (section 9).
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use serde_bytes::ByteArray;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
+
+use super::channel::Channel;
+use super::connection::Connection;
+use super::delivery::{Delivery, Message};
+use super::history::message_not_found;
+use super::membership::not_subscribed;
+use super::{Hub, clock, database_error, internal};
+use crate::auth::Permissions;
+use crate::protocol::{ErrorCode, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame};
+use crate::store::{Changes, ReactionRecord};
+
+/// How many locks share the messages.
+const SHARDS: usize = 64;
+
+/// Whether a reaction is there is read from the database, so two requests about the same message must not pass each
+/// other on the way to it: each holds the message's lock until its change has been committed.
+#[derive(Debug)]
+pub(super) struct ReactionLocks {
+    shards: [Mutex<()>; SHARDS],
+    hasher: RandomState,
+}
+
+impl ReactionLocks {
+    pub(super) fn new() -> Self {
+        Self {
+            shards: [const { Mutex::const_new(()) }; SHARDS],
+            hasher: RandomState::new(),
+        }
+    }
+
+    async fn lock(&self, message: MessageId) -> Option<MutexGuard<'_, ()>> {
+        let shard = self.hasher.hash_one(message) as usize % SHARDS;
+        Some(self.shards.get(shard)?.lock().await)
+    }
+}
+
+impl Hub {
+    /// A client's reaction: it needs a subscription, a uid, and a token that allows it on the message's event.
+    ///
+    /// # Errors
+    /// `NOT_SUBSCRIBED`, `MESSAGE_NOT_FOUND`, `REACTION_PERMISSION_DENIED`.
+    pub(super) async fn react_from(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        channel: &str,
+        reaction: &Reaction<'_>,
+    ) -> Result<(), Refusal> {
+        let held = connection.held(channel).ok_or_else(not_subscribed)?;
+        let Some(uid) = held.uid.as_deref().filter(|uid| !uid.is_empty()) else {
+            return Err(Refusal::new(
+                ErrorCode::ReactionPermissionDenied,
+                "a reaction needs a token with a uid",
+            ));
+        };
+        let channel = &held.channel.name;
+        let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
+        self.react(channel, uid, &held.umd, reaction, |event| {
+            permissions
+                .message(channel, event)
+                .react
+                .allows(&reaction.reaction)
+        })
+        .await
+    }
+
+    /// Adds or removes a user's reaction to a stored message, and tells the channel. What changes nothing tells
+    /// nothing. Returns when it is on disk.
+    ///
+    /// # Errors
+    /// `MESSAGE_NOT_FOUND`; `REACTION_PERMISSION_DENIED` where `allowed` says no to the message's event.
+    pub async fn react(
+        self: &Arc<Self>,
+        channel: &str,
+        uid: &str,
+        umd: &Json,
+        reaction: &Reaction<'_>,
+        allowed: impl FnOnce(&str) -> bool,
+    ) -> Result<(), Refusal> {
+        let permit = self.permit().await.ok_or_else(internal)?;
+        let _lock = self.reaction_locks.lock(reaction.message).await;
+        let message = self
+            .store
+            .message(channel, reaction.message, clock::now_seconds())
+            .map_err(|error| database_error(&error))?
+            .ok_or_else(message_not_found)?;
+        if !allowed(&message.record.event) {
+            return Err(Refusal::new(
+                ErrorCode::ReactionPermissionDenied,
+                "the token does not allow this reaction to messages of this event",
+            ));
+        }
+        let there = self
+            .store
+            .has_reaction(channel, reaction.message, &reaction.reaction, uid)
+            .map_err(|error| database_error(&error))?;
+        if there == (reaction.event == ReactionEvent::Added) {
+            return Ok(());
+        }
+        let (done, durable) = oneshot::channel();
+        let shared = self
+            .channels
+            .get(channel)
+            .unwrap_or_else(|| Arc::new(Channel::new(channel.into())));
+        {
+            let mut audience = shared.audience.lock();
+            let id = self.ids.next();
+            let frame = frame::reaction(
+                reaction.event,
+                id,
+                channel,
+                reaction.message,
+                &reaction.reaction,
+                Meta {
+                    uid: Some(uid),
+                    umd,
+                },
+            );
+            let mut changes = Changes::new();
+            match reaction.event {
+                ReactionEvent::Added => changes.put_reaction(
+                    channel,
+                    reaction.message,
+                    &reaction.reaction,
+                    uid,
+                    &ReactionRecord {
+                        id: ByteArray::new(id.to_bytes()),
+                        umd: umd.as_str().to_owned(),
+                    },
+                ),
+                ReactionEvent::Removed => {
+                    changes.remove_reaction(channel, reaction.message, &reaction.reaction, uid);
+                }
+            }
+            audience.begin_ordered();
+            self.committer.submit(
+                changes,
+                Delivery {
+                    channel: Some(Arc::clone(&shared)),
+                    message: Some(Message {
+                        frame,
+                        except: None,
+                    }),
+                    done: Some(done),
+                    _permit: Some(permit),
+                    ..Delivery::default()
+                },
+            );
+        }
+        durable.await.map_err(|_| internal())
+    }
+}

@@ -1,0 +1,107 @@
+//! Message ids that only ever grow (section 5).
+//!
+//! Within a run, an id is at least the successor of the one before, whatever the clock does. Across runs, the server
+//! keeps a *lease* in its database: a time up to which ids may have been issued. It is written ahead, with whatever
+//! commit there is anyway, so that issuing never waits for the disk; the next run begins above it.
+
+use crate::protocol::MessageId;
+
+/// How far ahead of the clock a lease goes, in milliseconds.
+pub const LEASE_MILLIS: u64 = 5_000;
+
+/// Issues ids.
+#[derive(Debug)]
+pub struct Ids {
+    last: MessageId,
+    /// The lease in the database: the next run issues nothing below it.
+    lease: u64,
+}
+
+impl Ids {
+    /// Continues after a run that left this lease (Unix time in milliseconds; 0 for none).
+    pub fn new(lease: u64) -> Self {
+        Self {
+            last: MessageId::from_parts(lease, 0),
+            lease,
+        }
+    }
+
+    /// The next id, at `now` (Unix time in milliseconds). `random` is asked for 80 bits at most once a millisecond; in
+    /// between, ids count up.
+    pub fn next(&mut self, now: u64, random: impl FnOnce() -> u128) -> MessageId {
+        self.last = if now > self.last.unix_millis() {
+            // The upper half of the random space is left to the counting.
+            MessageId::from_parts(now, random() >> 49)
+        } else {
+            self.last.successor()
+        };
+        self.last
+    }
+
+    /// An id below all that are still to be issued, and above all that have been.
+    pub fn mark(&self, now: u64) -> MessageId {
+        MessageId::from_parts(now, 0).max(self.last.successor())
+    }
+
+    /// The lease to write with the next commit.
+    pub fn lease_from(&self, now: u64) -> u64 {
+        now.max(self.last.unix_millis()) + LEASE_MILLIS
+    }
+
+    /// The lease with which nothing is given away, for the last commit of a run.
+    pub fn final_lease(&self) -> u64 {
+        self.last.unix_millis() + 1
+    }
+
+    /// A lease has become durable.
+    pub fn leased(&mut self, lease: u64) {
+        self.lease = self.lease.max(lease);
+    }
+
+    /// Whether the lease is so short that it should be renewed even if nothing else is committed.
+    pub fn wants_lease(&self) -> bool {
+        self.last.unix_millis() + LEASE_MILLIS / 2 > self.lease
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ids_grow_whatever_the_clock_does(
+            runs in prop::collection::vec(prop::collection::vec(0..10_000u64, 1..20), 1..5)
+        ) {
+            let mut lease = 0;
+            let mut last = MessageId::MIN;
+            for clocks in runs {
+                let mut ids = Ids::new(lease);
+                for now in clocks {
+                    let mark = ids.mark(now);
+                    let id = ids.next(now, || u128::MAX);
+                    prop_assert!(id > last, "{id} after {last}");
+                    prop_assert!(id >= mark && mark > last);
+                    last = id;
+                    // As the hub does: a commit that renews the lease when it is short.
+                    if ids.wants_lease() {
+                        let renewed = ids.lease_from(now);
+                        ids.leased(renewed);
+                        lease = renewed;
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_clean_stop_gives_nothing_away(now in 1_000_000..2_000_000u64) {
+            let mut ids = Ids::new(0);
+            let last = ids.next(now, || 7);
+            let mut next = Ids::new(ids.final_lease());
+            let id = next.next(now + 2, || 7);
+            prop_assert!(id > last);
+            prop_assert_eq!(id.unix_millis(), now + 2);
+        }
+    }
+}

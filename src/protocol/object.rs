@@ -1,0 +1,212 @@
+//! A JSON object read field by field, with errors that name the field and say what was expected.
+//!
+//! Clients' frames and the bodies of HTTP requests are read through it, so that a wrong field is told in the same words
+//! everywhere. Fields that nobody asks for are ignored, and `null` is the same as absent.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::error::Refusal;
+use super::{Json, names};
+
+/// The fields of an object.
+#[derive(Debug)]
+pub struct Object<'a> {
+    /// What the object is called in errors: nothing, or the path to it with a dot at its end.
+    path: &'static str,
+    fields: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads a text that must be a JSON object. `what` names it in errors: "the frame", "the body".
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE`.
+    pub fn parse(text: &'a str, what: &str) -> Result<Self, Refusal> {
+        match serde_json::from_str::<Fields<'a>>(text) {
+            Ok(fields) => Ok(Self {
+                path: "",
+                fields: fields.0,
+            }),
+            Err(error) if error.is_data() && !error.to_string().starts_with("duplicate") => {
+                Err(Refusal::invalid(format!("{what} is no JSON object")))
+            }
+            Err(error) if error.is_data() => Err(Refusal::invalid(format!("{what}: {error}"))),
+            Err(error) => Err(Refusal::invalid(format!(
+                "{what} is not valid JSON: {error}"
+            ))),
+        }
+    }
+
+    /// A field that is an object itself. `path` is its name with a dot at its end, for the errors about its fields.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` where it is something else.
+    pub fn object(&self, name: &str, path: &'static str) -> Result<Option<Self>, Refusal> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        match serde_json::from_str::<Fields<'a>>(raw.get()) {
+            Ok(fields) => Ok(Some(Self {
+                path,
+                fields: fields.0,
+            })),
+            Err(error) if raw.get().starts_with('{') => Err(Refusal::invalid(format!(
+                "field `{}{name}`: {error}",
+                self.path
+            ))),
+            Err(_) => Err(self.wrong(name, raw, "an object")),
+        }
+    }
+
+    /// A field that is a string.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` where it is something else.
+    pub fn string(&self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        let text = raw.get();
+        if !text.starts_with('"') {
+            return Err(self.wrong(name, raw, "a string"));
+        }
+        // The common case needs no copy: a literal without an escape is its own value.
+        let inner = text
+            .get(1..text.len().saturating_sub(1))
+            .unwrap_or_default();
+        if !inner.contains('\\') {
+            return Ok(Some(Cow::Borrowed(inner)));
+        }
+        serde_json::from_str::<String>(text)
+            .map(|value| Some(Cow::Owned(value)))
+            .map_err(|e| {
+                Refusal::invalid(format!(
+                    "field `{}{name}` is no valid string: {e}",
+                    self.path
+                ))
+            })
+    }
+
+    /// A string that must be there.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` where it is missing or something else.
+    pub fn required(&self, name: &str) -> Result<Cow<'a, str>, Refusal> {
+        self.string(name)?.ok_or_else(|| {
+            Refusal::invalid(format!(
+                "field `{}{name}` is missing: a string is expected",
+                self.path
+            ))
+        })
+    }
+
+    /// A field that is a boolean; `false` where it is absent.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` where it is something else.
+    pub fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.raw(name) {
+            None => Ok(false),
+            Some(raw) => match raw.get() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(self.wrong(name, raw, "a boolean")),
+            },
+        }
+    }
+
+    /// A field that is an integer.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` where it is something else.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {
+        match self.raw(name) {
+            None => Ok(None),
+            Some(raw) => match serde_json::from_str(raw.get()) {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(self.wrong(name, raw, "an integer")),
+            },
+        }
+    }
+
+    /// A field of any sort; `null` where it is absent.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` where it is nested too deeply, or has an unpaired surrogate.
+    pub fn json(&self, name: &str) -> Result<Json, Refusal> {
+        match self.raw(name) {
+            None => Ok(Json::null()),
+            Some(raw) => Json::from_raw(raw)
+                .map_err(|e| Refusal::invalid(format!("field `{}{name}`: {e}", self.path))),
+        }
+    }
+
+    /// The field `channel`, which must be there and a valid name.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE` or `INVALID_CHANNEL_NAME`.
+    pub fn channel(&self) -> Result<Cow<'a, str>, Refusal> {
+        let channel = self.required("channel")?;
+        names::check_channel(&channel)?;
+        Ok(channel)
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields
+            .get(name)
+            .copied()
+            .filter(|raw| raw.get() != "null")
+    }
+
+    fn wrong(&self, name: &str, raw: &RawValue, expected: &str) -> Refusal {
+        let kind = match raw.get().as_bytes().first() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b't' | b'f') => "a boolean",
+            _ => "a number",
+        };
+        Refusal::invalid(format!(
+            "field `{}{name}` is {kind}: {expected} is expected",
+            self.path
+        ))
+    }
+}
+
+/// A JSON object and nothing else; a field given twice is an error, since nobody knows which was meant.
+struct Fields<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    let value = map.next_value::<&'de RawValue>()?;
+                    if fields.insert(name.0, value).is_some() {
+                        return Err(serde::de::Error::custom("duplicate field"));
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// A field's name, borrowed where it can be.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -1,0 +1,65 @@
+//! What a request of the HTTP APIs brings: its query, and its body as a JSON object.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use tokio::time::timeout;
+
+use super::answer::{Answer, error, refusal};
+use crate::protocol::Object;
+
+/// The largest body, in bytes: the largest `data`, however it is spelled, and what stands around it.
+const MAX_BODY: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads the body's text.
+pub(super) async fn text(request: Request<Incoming>) -> Result<String, Answer> {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let bytes = match timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
+            return Err(error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "BODY_TOO_LARGE",
+                "a body has at most 262,144 bytes",
+            ));
+        }
+        Ok(Err(_)) => {
+            return Err(error(
+                StatusCode::BAD_REQUEST,
+                "BODY_INCOMPLETE",
+                "the body did not arrive whole",
+            ));
+        }
+        Err(_) => {
+            return Err(error(
+                StatusCode::REQUEST_TIMEOUT,
+                "BODY_TIMEOUT",
+                "the body did not arrive within 10 seconds",
+            ));
+        }
+    };
+    String::from_utf8(bytes.into()).map_err(|_| {
+        error(
+            StatusCode::BAD_REQUEST,
+            "INVALID_MESSAGE",
+            "the body is not UTF-8",
+        )
+    })
+}
+
+/// The body's fields.
+pub(super) fn object(text: &str) -> Result<Object<'_>, Answer> {
+    Object::parse(text, "the body").map_err(|refused| refusal(&refused))
+}
+
+/// A parameter of the query; the first one of its name.
+pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(query?.as_bytes())
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value)
+}

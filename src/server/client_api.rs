@@ -1,0 +1,342 @@
+//! The Client HTTP API (section 11): what a connection may do, without its socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use super::answer::{Answer, error, method_not_allowed, not_found, refusal, value};
+use super::{Shared, body};
+use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reactor};
+use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names};
+
+/// Answers `POST /connection/<verb>`, and the preflights that browsers send before it. No cookies are used, so any
+/// page may ask; only who has the connection's secret gets an answer.
+pub(super) async fn answer(shared: &Arc<Shared>, verb: &str, request: Request<Incoming>) -> Answer {
+    let mut answer = match *request.method() {
+        Method::POST => match act(shared, verb, request).await {
+            Ok(answer) | Err(answer) => answer,
+        },
+        Method::OPTIONS => preflight(),
+        _ => method_not_allowed("POST, OPTIONS"),
+    };
+    answer.headers_mut().insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    answer
+}
+
+fn preflight() -> Answer {
+    let mut answer = Response::default();
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST, OPTIONS"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("content-type, authorization"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("86400"),
+    );
+    answer
+}
+
+/// The answer, or the one that says why not.
+async fn act(
+    shared: &Arc<Shared>,
+    verb: &str,
+    request: Request<Incoming>,
+) -> Result<Answer, Answer> {
+    if !matches!(
+        verb,
+        "publishMessage" | "listMessages" | "listReactions" | "getChannelInfo" | "umdUpdate"
+    ) {
+        return Err(not_found("this API has no such verb"));
+    }
+    let connection = authenticate(shared, &request)?;
+    let text = body::text(request).await?;
+    let object = body::object(&text)?;
+    let result = match verb {
+        "publishMessage" => publish_message(shared, &connection, &object).await,
+        "listMessages" => list_messages(shared, &connection, &object).await,
+        "listReactions" => list_reactions(shared, &connection, &object).await,
+        "getChannelInfo" => channel_info(shared, &connection, &object),
+        _ => umd_update(shared, &connection, &object).await,
+    };
+    result.map_err(|refused| refusal(&refused))
+}
+
+fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Connection>, Answer> {
+    let query = request.uri().query();
+    let id = body::parameter(query, "connectionId").unwrap_or_default();
+    let secret = body::parameter(query, "connectionSecret").unwrap_or_default();
+    shared.hub.authenticate(&id, &secret).ok_or_else(|| {
+        error(
+            StatusCode::UNAUTHORIZED,
+            "CONNECTION_UNKNOWN",
+            "connectionId and connectionSecret must be those of a live connection",
+        )
+    })
+}
+
+async fn publish_message(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
+    let channel = object.channel()?;
+    let event = object.required("event")?;
+    names::check_event(&event)?;
+    let eager = object.flag("eagerIdGeneration")?;
+    let message = ClientMessage {
+        channel: &channel,
+        event: &event,
+        data: object.json("data")?,
+    };
+    let (channel, published) = shared.hub.publish_from(connection, message).await?;
+    let id = published.id;
+    if !published.durable().await {
+        return Ok(stopping());
+    }
+    Ok(accepted(eager.then_some(id), &channel, &event))
+}
+
+/// 202: what was asked for is as good as done, and on disk where it has to be.
+pub(super) fn accepted(id: Option<MessageId>, channel: &str, event: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        channel: &'a str,
+        event: &'a str,
+    }
+    let body = Body {
+        id: id.map(|id| id.to_string()),
+        channel,
+        event,
+    };
+    value(StatusCode::ACCEPTED, &body)
+}
+
+pub(super) fn stopping() -> Answer {
+    super::answer::unavailable(
+        "SERVER_STOPPING",
+        "the server is stopping; whether this was done is not known",
+    )
+}
+
+async fn list_messages(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
+    let channel = object.channel()?;
+    let expand = object.flag("expandReactions")?;
+    let request = PageRequest {
+        channel: &channel,
+        after: message_id(object, "after")?,
+        before: message_id(object, "before")?,
+        reverse: object.flag("reverse")?,
+        expand,
+    };
+    let (channel, page) = shared.hub.list_messages(connection, &request).await?;
+    #[derive(Serialize)]
+    struct Body<'a> {
+        messages: Vec<MessageBody<'a>>,
+    }
+    let messages = page
+        .iter()
+        .map(|listed| MessageBody::new(&channel, listed, expand))
+        .collect();
+    Ok(value(StatusCode::OK, &Body { messages }))
+}
+
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    id: String,
+    event: &'a str,
+    channel: &'a str,
+    data: Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<MetaBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reactions: Option<Reactions<'a>>,
+}
+
+#[derive(Serialize)]
+struct MetaBody<'a> {
+    uid: Option<&'a str>,
+    umd: Json,
+}
+
+impl<'a> MessageBody<'a> {
+    fn new(channel: &'a str, listed: &'a Listed, expand: bool) -> Self {
+        let record = &listed.message.record;
+        Self {
+            id: listed.message.id.to_string(),
+            event: &record.event,
+            channel,
+            data: stored_json(&record.data),
+            meta: record.has_meta.then(|| MetaBody {
+                uid: record.uid.as_deref(),
+                umd: stored_json(record.umd.as_bytes()),
+            }),
+            reactions: (!listed.reactions.is_empty()).then_some(Reactions {
+                reactions: &listed.reactions,
+                expand,
+            }),
+        }
+    }
+}
+
+/// JSON that was compact when it was stored.
+fn stored_json(text: &[u8]) -> Json {
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| Json::parse(text).ok())
+        .unwrap_or_default()
+}
+
+/// `{"thumbsup":{"count":2}}`, expanded with `"items":[…]` in each.
+struct Reactions<'a> {
+    reactions: &'a BTreeMap<String, Vec<Reactor>>,
+    expand: bool,
+}
+
+impl Serialize for Reactions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            count: usize,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            items: Option<Vec<ReactorBody<'a>>>,
+        }
+        let mut map = serializer.serialize_map(Some(self.reactions.len()))?;
+        for (reaction, reactors) in self.reactions {
+            let entry = Entry {
+                count: reactors.len(),
+                items: self
+                    .expand
+                    .then(|| reactors.iter().map(ReactorBody::from).collect()),
+            };
+            map.serialize_entry(reaction, &entry)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct ReactorBody<'a> {
+    uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    umd: Option<Json>,
+}
+
+impl<'a> From<&'a Reactor> for ReactorBody<'a> {
+    fn from(reactor: &'a Reactor) -> Self {
+        Self {
+            uid: &reactor.uid,
+            umd: (reactor.umd != "null").then(|| stored_json(reactor.umd.as_bytes())),
+        }
+    }
+}
+
+async fn list_reactions(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        reactions: Vec<ReactionBody<'a>>,
+    }
+    #[derive(Serialize)]
+    struct ReactionBody<'a> {
+        reaction: &'a str,
+        #[serde(flatten)]
+        reactor: ReactorBody<'a>,
+    }
+    let channel = object.channel()?;
+    let message = message_id(object, "messageId")?.ok_or_else(|| {
+        Refusal::invalid("field `messageId` is missing: a message id is expected")
+    })?;
+    let reactions = shared
+        .hub
+        .list_reactions(connection, &channel, message)
+        .await?;
+    let reactions = reactions
+        .iter()
+        .flat_map(|(reaction, reactors)| {
+            reactors.iter().map(move |reactor| ReactionBody {
+                reaction,
+                reactor: reactor.into(),
+            })
+        })
+        .collect();
+    Ok(value(StatusCode::OK, &Body { reactions }))
+}
+
+fn channel_info(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        channel: &'a str,
+        subscriptions_count: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        members: Option<Json>,
+    }
+    let channel = object.channel()?;
+    let info = shared.hub.channel_info_for(connection, &channel)?;
+    let body = Body {
+        channel: &info.name,
+        subscriptions_count: info.subscriptions_count,
+        members: members(&info),
+    };
+    Ok(value(StatusCode::OK, &body))
+}
+
+/// The list of a presence channel's members.
+pub(super) fn members(info: &ChannelInfo) -> Option<Json> {
+    info.members
+        .as_ref()
+        .map(|members| stored_json(&members.list))
+}
+
+async fn umd_update(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
+    let channel = object.string("channel")?;
+    if let Some(channel) = &channel {
+        names::check_channel(channel)?;
+    }
+    let token = object.required("token")?;
+    shared
+        .hub
+        .update_metadata(connection, channel.as_deref(), &token)
+        .await?;
+    Ok(super::answer::json(StatusCode::OK, "{}"))
+}
+
+fn message_id(object: &Object<'_>, field: &str) -> Result<Option<MessageId>, Refusal> {
+    object
+        .string(field)?
+        .map(|text| {
+            text.parse()
+                .map_err(|e: InvalidMessageId| Refusal::invalid(format!("field `{field}`: {e}")))
+        })
+        .transpose()
+}

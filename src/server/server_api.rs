@@ -1,0 +1,267 @@
+//! The server HTTP API (section 12): for back ends, with an API key.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+
+use super::answer::{Answer, error, method_not_allowed, not_found, refusal, value};
+use super::client_api::{accepted, members, stopping};
+use super::{Shared, body, upgrade};
+use crate::auth::same_secret;
+use crate::hub::{ChannelInfo, ConnectionInfo, Outgoing, PAGE};
+use crate::messages::Keep;
+use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
+
+/// The longest `deduplicationId`, in bytes.
+const MAX_DEDUPLICATION_ID: usize = 256;
+
+/// Answers a request whose path is one of the API's.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    path: &[&str],
+    request: Request<Incoming>,
+) -> Answer {
+    if !authorized(shared, &request) {
+        return error(
+            StatusCode::UNAUTHORIZED,
+            "API_KEY_INVALID",
+            "one of the server's API keys is needed: `Authorization: Bearer <API key>`",
+        );
+    }
+    let method = request.method().clone();
+    match (path, method) {
+        (["publish"], Method::POST) => match publish(shared, request).await {
+            Ok(answer) | Err(answer) => answer,
+        },
+        (["publish"], _) => method_not_allowed("POST"),
+        (["channels"], Method::GET) => channels(shared, &request),
+        (["channels", name], Method::GET) => channel(shared, name),
+        (["connections"], Method::GET) => connections(shared, &request),
+        (["connections", id], Method::DELETE) => kick(shared, id),
+        (["connections", _], _) => method_not_allowed("DELETE"),
+        _ => method_not_allowed("GET"),
+    }
+}
+
+fn authorized(shared: &Shared, request: &Request<Incoming>) -> bool {
+    upgrade::bearer(request.headers()).is_some_and(|key| {
+        shared
+            .api_keys
+            .iter()
+            .any(|known| same_secret(known.as_bytes(), key.as_bytes()))
+    })
+}
+
+async fn publish(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Answer> {
+    let text = body::text(request).await?;
+    let object = body::object(&text)?;
+    let result = match object.string("event") {
+        Ok(Some(event)) if event == "hotsock.messageReaction" => react(shared, &object).await,
+        _ => publish_message(shared, &object).await,
+    };
+    result.map_err(|refused| refusal(&refused))
+}
+
+async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refusal> {
+    let channel = object.channel()?;
+    let event = object.required("event")?;
+    if event.starts_with(names::RESERVED_EVENT_PREFIX) {
+        return Err(Refusal::new(
+            ErrorCode::UnknownEvent,
+            "this is no event that can be published",
+        ));
+    }
+    names::check_event(&event)?;
+    let store = object.integer("store")?.unwrap_or(0);
+    let keep = Keep::from_store(store, shared.now_seconds()).ok_or_else(|| {
+        Refusal::invalid(
+            "field `store` must be -1 (for ever), 0 (not at all) or 1 to 3,155,695,200 seconds",
+        )
+    })?;
+    let deduplication_id = object.string("deduplicationId")?;
+    if deduplication_id
+        .as_ref()
+        .is_some_and(|id| id.is_empty() || id.len() > MAX_DEDUPLICATION_ID)
+    {
+        return Err(Refusal::invalid(
+            "field `deduplicationId` must have 1 to 256 bytes",
+        ));
+    }
+    let eager = object.flag("eagerIdGeneration")?;
+    let published = shared
+        .hub
+        .publish(Outgoing {
+            channel: &channel,
+            event: &event,
+            data: object.json("data")?,
+            sender: None,
+            keep,
+            except: None,
+            deduplication_id: deduplication_id.as_deref(),
+        })
+        .await?;
+    let id = published.id;
+    if !published.durable().await {
+        return Ok(stopping());
+    }
+    Ok(accepted(eager.then_some(id), &channel, &event))
+}
+
+/// A reaction in the name of `data.uid`.
+async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refusal> {
+    let channel = object.channel()?;
+    let event = object.required("event")?;
+    let data = object
+        .object("data", "data.")?
+        .ok_or_else(|| Refusal::invalid("field `data` is missing: an object is expected"))?;
+    let uid = data.required("uid")?;
+    if uid.is_empty() || uid.chars().count() > names::MAX_UID_CHARS {
+        return Err(Refusal::invalid(
+            "field `data.uid` must have 1 to 128 characters",
+        ));
+    }
+    let umd = data.json("umd")?;
+    let reaction = Reaction::from_object(&data)?;
+    shared
+        .hub
+        .react(&channel, &uid, &umd, &reaction, |_| true)
+        .await?;
+    Ok(accepted(None, &channel, &event))
+}
+
+fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        channels: Vec<Entry<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry<'a> {
+        name: &'a str,
+        subscriptions_count: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        member_count: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        capacity: Option<u64>,
+    }
+    let query = request.uri().query();
+    let after = body::parameter(query, "after").unwrap_or_default();
+    let prefix = body::parameter(query, "prefix").unwrap_or_default();
+    let page: Vec<ChannelInfo> = shared.hub.channel_page(&after, &prefix);
+    let channels = page
+        .iter()
+        .map(|info| Entry {
+            name: &info.name,
+            subscriptions_count: info.subscriptions_count,
+            member_count: info.members.as_ref().map(|members| members.count),
+            bytes: info.members.as_ref().map(|members| members.bytes),
+            capacity: info.members.as_ref().map(|members| members.capacity),
+        })
+        .collect();
+    let next = full_page(&page).map(|last| &*last.name);
+    value(StatusCode::OK, &Body { channels, next })
+}
+
+fn channel(shared: &Shared, name: &str) -> Answer {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        name: &'a str,
+        subscriptions_count: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        members: Option<Json>,
+    }
+    let Some(name) = decode_segment(name) else {
+        return refusal(&Refusal::new(
+            ErrorCode::InvalidChannelName,
+            "the name in the path is not percent-encoded UTF-8",
+        ));
+    };
+    if let Err(refused) = names::check_channel(&name) {
+        return refusal(&refused);
+    }
+    let info = shared.hub.channel_info(&name);
+    let body = Body {
+        name: &info.name,
+        subscriptions_count: info.subscriptions_count,
+        members: members(&info),
+    };
+    value(StatusCode::OK, &body)
+}
+
+fn connections(shared: &Shared, request: &Request<Incoming>) -> Answer {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        connections: Vec<Entry<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry<'a> {
+        id: String,
+        connected_at: &'a str,
+        source_ip: String,
+        user_agent: Option<&'a str>,
+        uid: Option<&'a str>,
+        umd: &'a Json,
+        subscriptions_count: usize,
+    }
+    let query = request.uri().query();
+    let after = match body::parameter(query, "after").map(|after| after.parse::<ConnectionId>()) {
+        None => None,
+        Some(Ok(after)) => Some(after),
+        Some(Err(invalid)) => {
+            return refusal(&Refusal::invalid(format!("parameter `after`: {invalid}")));
+        }
+    };
+    let uid = body::parameter(query, "uid");
+    let page: Vec<ConnectionInfo> = shared.hub.connection_page(after, uid.as_deref());
+    let connections = page
+        .iter()
+        .map(|info| Entry {
+            id: info.id.to_string(),
+            connected_at: &info.connected_at,
+            source_ip: info.source_ip.to_string(),
+            user_agent: info.user_agent.as_deref(),
+            uid: info.uid.as_deref(),
+            umd: &info.umd,
+            subscriptions_count: info.subscriptions,
+        })
+        .collect();
+    let next = full_page(&page).map(|last| last.id.to_string());
+    value(StatusCode::OK, &Body { connections, next })
+}
+
+/// The last entry of a full page: there may be more behind it.
+fn full_page<T>(page: &[T]) -> Option<&T> {
+    (page.len() == PAGE).then(|| page.last()).flatten()
+}
+
+fn kick(shared: &Shared, id: &str) -> Answer {
+    match id.parse() {
+        Ok(id) if shared.hub.kick(id) => {
+            let mut answer = Response::default();
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            answer
+        }
+        Ok(_) => not_found("there is no such connection"),
+        Err(invalid) => refusal(&Refusal::invalid(invalid.to_string())),
+    }
+}
+
+/// A segment of a path, decoded.
+fn decode_segment(segment: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(segment)
+        .decode_utf8()
+        .ok()
+        .map(Into::into)
+}

@@ -1,0 +1,265 @@
+//! Stored messages and reactions.
+//!
+//! A message stands under its channel and id, so a page of history is a range. Data over a few KiB is split: sled keeps
+//! up to 16 entries in a page, and a page over a quarter of a segment would go to a file of its own that nobody syncs.
+
+use serde_bytes::ByteBuf;
+
+use super::open::contain_store;
+use super::records::{MessageRecord, ReactionRecord, decode, encode};
+use super::{Changes, Store, StoreError, keys};
+use crate::protocol::MessageId;
+
+/// The most data in one entry, in bytes.
+const PART: usize = 4_096;
+/// How many reactions one sweep removes with their message.
+const REACTIONS_AT_ONCE: usize = 1_000;
+
+/// A message as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// The record, with all of its data.
+    pub record: MessageRecord,
+}
+
+/// What a page may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their data; at least one message is listed whatever its size.
+    pub bytes: usize,
+}
+
+impl Changes {
+    /// Writes a message; it is dropped when it expires.
+    pub fn put_message(&mut self, channel: &str, id: MessageId, mut record: MessageRecord) {
+        let key = keys::message(channel, id);
+        if record.expires_at > 0 {
+            self.put(keys::expiry(record.expires_at, &key), Vec::new());
+        }
+        if record.data.len() > PART {
+            let rest = record.data.split_off(PART);
+            for (n, part) in rest.chunks(PART).enumerate() {
+                record.parts = u16::try_from(n + 1).unwrap_or(u16::MAX);
+                self.put(keys::message_part(channel, id, record.parts), part.to_vec());
+            }
+        }
+        self.put(key, encode(&record));
+    }
+
+    /// Writes a reaction.
+    pub fn put_reaction(
+        &mut self,
+        channel: &str,
+        message: MessageId,
+        reaction: &str,
+        uid: &str,
+        record: &ReactionRecord,
+    ) {
+        self.put(
+            keys::reaction(channel, message, reaction, uid),
+            encode(record),
+        );
+    }
+
+    /// Removes a reaction.
+    pub fn remove_reaction(
+        &mut self,
+        channel: &str,
+        message: MessageId,
+        reaction: &str,
+        uid: &str,
+    ) {
+        self.remove(keys::reaction(channel, message, reaction, uid));
+    }
+
+    /// Notes up to which time ids may have been issued (Unix, in milliseconds).
+    pub fn put_id_lease(&mut self, lease: u64) {
+        self.put(keys::ID_LEASE.to_vec(), encode(&lease));
+    }
+}
+
+impl Store {
+    /// The lease on ids that the run before left; 0 where there was none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn id_lease(&self) -> Result<u64, StoreError> {
+        contain_store(|| {
+            let value = self.inner.tree.get(keys::ID_LEASE)?;
+            value.map_or(Ok(0), |value| decode("meta", &value))
+        })
+    }
+
+    /// A message, if it is there and has not expired by `now` (Unix time in seconds).
+    ///
+    /// # Errors
+    /// When the database or the record cannot be read.
+    pub fn message(
+        &self,
+        channel: &str,
+        id: MessageId,
+        now: u64,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        contain_store(|| match self.inner.tree.get(keys::message(channel, id))? {
+            Some(value) => self.assemble(channel, id, &value, now),
+            None => Ok(None),
+        })
+    }
+
+    /// A page of a channel's messages: those from `from` up to and not including `to`. It costs what the page costs,
+    /// wherever it is.
+    ///
+    /// # Errors
+    /// When the database or a record cannot be read.
+    pub fn messages(
+        &self,
+        channel: &str,
+        from: MessageId,
+        to: Option<MessageId>,
+        reverse: bool,
+        limit: PageLimit,
+        now: u64,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        contain_store(|| {
+            let start = keys::message(channel, from);
+            // Without a bound, up to the last possible id; the key after it belongs to another channel.
+            let mut end = keys::message(channel, to.unwrap_or(MessageId::MAX));
+            if to.is_none() {
+                end.push(0);
+            }
+            if start >= end {
+                return Ok(Vec::new());
+            }
+            let mut range = self.inner.tree.range(start..end);
+            let mut page = Vec::new();
+            let mut bytes = 0;
+            while page.len() < limit.messages {
+                let entry = if reverse {
+                    range.next_back()
+                } else {
+                    range.next()
+                };
+                let Some(entry) = entry else { break };
+                let (key, value) = entry?;
+                let Some((_, id)) = keys::parse_message(&key) else {
+                    return Err(unreadable("a key names no message"));
+                };
+                let Some(message) = self.assemble(channel, id, &value, now)? else {
+                    continue;
+                };
+                bytes += message.record.data.len();
+                if bytes > limit.bytes && !page.is_empty() {
+                    break;
+                }
+                page.push(message);
+            }
+            Ok(page)
+        })
+    }
+
+    /// Whether this user has reacted so.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_reaction(
+        &self,
+        channel: &str,
+        message: MessageId,
+        reaction: &str,
+        uid: &str,
+    ) -> Result<bool, StoreError> {
+        contain_store(|| {
+            Ok(self
+                .inner
+                .tree
+                .contains_key(keys::reaction(channel, message, reaction, uid))?)
+        })
+    }
+
+    /// All reactions to a message (reaction, uid, record), by reaction and uid.
+    ///
+    /// # Errors
+    /// When the database or a record cannot be read.
+    pub fn reactions(
+        &self,
+        channel: &str,
+        message: MessageId,
+    ) -> Result<Vec<(String, String, ReactionRecord)>, StoreError> {
+        contain_store(|| {
+            let prefix = keys::reactions(channel, message);
+            let mut reactions = Vec::new();
+            for entry in self.inner.tree.scan_prefix(&prefix) {
+                let (key, value) = entry?;
+                let Some((reaction, uid)) = key
+                    .strip_prefix(prefix.as_slice())
+                    .and_then(keys::parse_reaction)
+                else {
+                    return Err(unreadable("a key names no reaction"));
+                };
+                let record = decode("reaction", &value)?;
+                reactions.push((reaction.to_owned(), uid.to_owned(), record));
+            }
+            Ok(reactions)
+        })
+    }
+
+    /// What goes with an expired message: its parts, and its reactions as far as one commit may take. Returns whether
+    /// that is all, so that the message itself can go.
+    pub(super) fn expire_message(
+        &self,
+        key: &[u8],
+        changes: &mut Changes,
+    ) -> Result<bool, StoreError> {
+        let Some((channel, id)) = keys::parse_message(key) else {
+            return Ok(true);
+        };
+        let mut reactions = self.inner.tree.scan_prefix(keys::reactions(channel, id));
+        for reaction in reactions.by_ref().take(REACTIONS_AT_ONCE) {
+            changes.remove(reaction?.0.to_vec());
+        }
+        if reactions.next().is_some() {
+            return Ok(false);
+        }
+        if let Some(value) = self.inner.tree.get(key)? {
+            let record: MessageRecord = decode("message", &value)?;
+            for part in 1..=record.parts {
+                changes.remove(keys::message_part(channel, id, part));
+            }
+        }
+        Ok(true)
+    }
+
+    fn assemble(
+        &self,
+        channel: &str,
+        id: MessageId,
+        value: &[u8],
+        now: u64,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        let mut record: MessageRecord = decode("message", value)?;
+        if record.expires_at > 0 && record.expires_at <= now {
+            return Ok(None);
+        }
+        let mut data = std::mem::take(&mut record.data).into_vec();
+        for part in 1..=record.parts {
+            match self.inner.tree.get(keys::message_part(channel, id, part))? {
+                Some(bytes) => data.extend_from_slice(&bytes),
+                // The sweep that removes an expired message may come in between.
+                None => return Ok(None),
+            }
+        }
+        record.data = ByteBuf::from(data);
+        Ok(Some(StoredMessage { id, record }))
+    }
+}
+
+fn unreadable(detail: &str) -> StoreError {
+    StoreError::Record {
+        keyspace: "message",
+        detail: detail.to_owned(),
+    }
+}
