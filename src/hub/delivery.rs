@@ -47,7 +47,7 @@ impl Delivery {
         let (done, wait) = oneshot::channel();
         let delivery = Self {
             done: Some(done),
-            permit: Some(permit),
+            _permit: Some(permit),
             ..Self::default()
         };
         (delivery, wait)
