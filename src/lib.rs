@@ -30,5 +30,9 @@
 
 pub mod auth;
 pub mod config;
+pub mod hub;
+pub mod presence;
 pub mod protocol;
+pub mod server;
+pub mod store;
 pub mod telemetry;

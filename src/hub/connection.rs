@@ -1,0 +1,107 @@
+//! One connection, as the hub knows it: who it is, what it may do, what it is subscribed to.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::admission::Slot;
+use super::channel::Channel;
+use super::queue::SendQueue;
+use crate::auth::Grants;
+use crate::protocol::{CloseReason, ConnectionId, Frame, Json};
+
+/// Where a connection comes from.
+#[derive(Debug, Clone)]
+pub struct ClientInfo {
+    /// The client's address.
+    pub source_ip: IpAddr,
+    /// Its `User-Agent` header.
+    pub user_agent: Option<Box<str>>,
+}
+
+/// One live WebSocket connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name.
+    pub id: ConnectionId,
+    /// The key to the Client HTTP API; never logged.
+    pub(super) secret: Secret,
+    /// Who, where the token said so.
+    pub uid: Option<Arc<str>>,
+    /// What the connect token allows.
+    pub(super) grants: Arc<Grants>,
+    /// Whether the server is to keep it alive.
+    pub keep_alive: bool,
+    /// How often the client must send a heartbeat, where the token asks for it.
+    pub heartbeat_timeout: Option<Duration>,
+    /// Unix time in milliseconds.
+    pub(super) connected_at: u64,
+    /// Where it comes from.
+    pub(super) client: ClientInfo,
+    /// What waits to be sent to it.
+    pub queue: SendQueue,
+    pub(super) state: Mutex<State>,
+    /// Its place among the `connection.max_connections`; free when the connection is dropped.
+    pub(super) _slot: Slot,
+}
+
+/// What changes during a connection's life.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Its own metadata, which later subscriptions inherit.
+    pub(super) umd: Json,
+    /// Its subscriptions by channel.
+    pub(super) subscriptions: HashMap<Arc<str>, Held>,
+    /// Whether its record is in the database.
+    pub(super) recorded: bool,
+}
+
+/// A connection's own view of one of its subscriptions.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) channel: Arc<Channel>,
+    pub(super) alias: Option<Box<str>>,
+    /// What the subscribe token adds.
+    pub(super) grants: Option<Arc<Grants>>,
+    pub(super) uid: Option<Arc<str>>,
+    pub(super) umd: Json,
+}
+
+/// A connection's secret.
+pub(super) struct Secret(pub(super) Box<str>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Connection {
+    /// Queues a frame for it.
+    pub fn send(&self, frame: Frame) {
+        self.queue.push(frame);
+    }
+
+    /// Has it closed, after what is queued.
+    pub fn close(&self, reason: CloseReason) {
+        self.queue.close(reason);
+    }
+
+    /// The subscription to the channel that the client calls `name`: a real name wins over an alias (section 2).
+    pub(super) fn held(&self, name: &str) -> Option<Held> {
+        let state = self.state.lock();
+        state
+            .subscriptions
+            .get(name)
+            .or_else(|| {
+                state
+                    .subscriptions
+                    .values()
+                    .find(|held| held.alias.as_deref() == Some(name))
+            })
+            .cloned()
+    }
+}

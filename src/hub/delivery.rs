@@ -1,0 +1,101 @@
+//! What a commit releases: frames into the queues of connections, in the order of the changes.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::channel::Channel;
+use super::connection::Connection;
+use super::tokens::Reservation;
+use crate::protocol::Frame;
+
+/// Leave to have one change on its way to the disk.
+pub(super) type Permit = OwnedSemaphorePermit;
+
+/// What is told once a change is durable.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// The channel that it happened in.
+    pub(super) channel: Option<Arc<Channel>>,
+    /// Who left the audience, with its answer where it asked to.
+    pub(super) left: Option<(Arc<Connection>, Option<Frame>)>,
+    /// What the audience is told.
+    pub(super) events: Vec<Frame>,
+    /// Who joins the audience, with its `subscribed`.
+    pub(super) joined: Option<(Arc<Connection>, Frame)>,
+    /// Who waits for it to be done.
+    pub(super) done: Option<oneshot::Sender<()>>,
+    /// The single-use token that the change has spent.
+    pub(super) spent: Option<Reservation>,
+    pub(super) permit: Option<Permit>,
+}
+
+impl Delivery {
+    /// A delivery of nothing, and a way to wait until its change is durable.
+    pub(super) fn nothing(permit: Permit) -> (Self, oneshot::Receiver<()>) {
+        let (done, wait) = oneshot::channel();
+        let delivery = Self {
+            done: Some(done),
+            permit: Some(permit),
+            ..Self::default()
+        };
+        (delivery, wait)
+    }
+
+    fn deliver(self) {
+        if let Some(channel) = &self.channel {
+            let mut audience = channel.audience.lock();
+            if let Some((connection, answer)) = self.left {
+                audience.remove(connection.id);
+                if let Some(answer) = answer {
+                    connection.send(answer);
+                }
+            }
+            for event in &self.events {
+                audience.send(event);
+            }
+            // Last, because a connection sees nothing of a channel before its own `subscribed`.
+            if let Some((connection, subscribed)) = self.joined {
+                connection.send(subscribed);
+                audience.add(connection);
+            }
+        }
+        if let Some(done) = self.done {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Spreads deliveries over the lanes: those of one channel always take the same, and so stay in order.
+pub(super) fn distribute(
+    deliveries: Vec<Delivery>,
+    lanes: &[mpsc::UnboundedSender<Vec<Delivery>>],
+) {
+    let mut spread: Vec<Vec<Delivery>> = lanes.iter().map(|_| Vec::new()).collect();
+    for delivery in deliveries {
+        // The address of a channel is as good as a hash; its low bits are all the same.
+        let lane = delivery
+            .channel
+            .as_ref()
+            .map_or(0, |channel| (Arc::as_ptr(channel).addr() >> 6) % lanes.len());
+        if let Some(lane) = spread.get_mut(lane) {
+            lane.push(delivery);
+        }
+    }
+    for (lane, deliveries) in lanes.iter().zip(spread) {
+        if !deliveries.is_empty() {
+            let _ = lane.send(deliveries);
+        }
+    }
+}
+
+/// One lane.
+pub(super) async fn run(mut lane: mpsc::UnboundedReceiver<Vec<Delivery>>) {
+    while let Some(deliveries) = lane.recv().await {
+        for delivery in deliveries {
+            delivery.deliver();
+            // A large audience takes a while; let the connections' own tasks in between.
+            tokio::task::consume_budget().await;
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Subscribe, unsubscribe, connect and disconnect (sections 1, 3 and 4).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::{Mutex, MutexGuard};
+use tracing::debug;
+
+use super::channel::{Channel, State};
+use super::connection::{self, ClientInfo, Connection, Held, Secret};
+use super::delivery::{Delivery, Permit};
+use super::queue::SendQueue;
+use super::tokens::{Reservation, Scope};
+use super::{Admission, Hub, clock, internal, records};
+use crate::auth::{Grants, Permissions};
+use crate::presence::{Change, Join, JoinError};
+use crate::protocol::{ConnectionId, ErrorCode, Frame, Json, Meta, Refusal, frame};
+use crate::store::Changes;
+
+/// What a subscription is to be, once everything has been permitted.
+struct Wanted {
+    channel: Arc<str>,
+    alias: Option<Box<str>>,
+    grants: Option<Arc<Grants>>,
+    uid: Option<Arc<str>>,
+    umd: Json,
+    counted: bool,
+    auto: bool,
+    token: Option<Reservation>,
+}
+
+impl Hub {
+    /// Makes a connection of an admitted client: its first frame is queued, and it is subscribed to what its token
+    /// subscribes it to. Pair it with [`Hub::disconnect`].
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub async fn connect(
+        self: &Arc<Self>,
+        admission: Admission,
+        client: ClientInfo,
+    ) -> Result<Arc<Connection>, getrandom::Error> {
+        let mut random = [0; 40];
+        getrandom::fill(&mut random)?;
+        let (id, secret) = random.split_at(16);
+        let id = ConnectionId::from_bytes(id.try_into().unwrap_or_default());
+        let claims = admission.claims;
+        let connected_at = clock::now_millis();
+        let umd = claims.umd.unwrap_or_default();
+        let connection = Arc::new(Connection {
+            id,
+            secret: Secret(URL_SAFE_NO_PAD.encode(secret).into()),
+            uid: claims.uid,
+            grants: claims.grants,
+            keep_alive: claims.keep_alive,
+            heartbeat_timeout: claims
+                .heartbeat_timeout
+                .map(|seconds| std::time::Duration::from_secs(seconds.into())),
+            connected_at,
+            client,
+            queue: SendQueue::new(self.settings.queue_bytes),
+            state: Mutex::new(connection::State {
+                umd: umd.clone(),
+                subscriptions: HashMap::new(),
+                recorded: false,
+            }),
+            _slot: admission.slot,
+        });
+        let expires_at = connected_at / 1000 + self.settings.max_lifetime.as_secs();
+        connection.send(frame::connected(
+            &id.to_string(),
+            &clock::rfc3339(expires_at),
+            &connection.secret.0,
+            Meta {
+                uid: connection.uid.as_deref(),
+                umd: &umd,
+            },
+        ));
+        self.connections.insert(id, Arc::clone(&connection));
+        if self.is_stopping() {
+            // It came in while the others were being told.
+            connection.close(crate::protocol::CloseReason::Stopping);
+        }
+        debug!(connection = %id, uid = connection.uid.as_deref(), ip = %connection.client.source_ip, "connected");
+        let grants = Arc::clone(&connection.grants);
+        for channel in grants.auto_subscribe() {
+            let permissions = Permissions::new(&grants, None);
+            let wanted = Wanted {
+                channel: channel.into(),
+                alias: permissions.alias_of(channel).map(Box::from),
+                grants: None,
+                uid: connection.uid.clone(),
+                umd: umd.clone(),
+                counted: !permissions.channel(channel).omit_from_sub_count,
+                auto: true,
+                token: None,
+            };
+            if let Err(refusal) = self.join(&connection, wanted).await {
+                connection.send(frame::error(Some(channel), &refusal));
+            }
+        }
+        Ok(connection)
+    }
+
+    /// A connection is over: it leaves every channel, or keeps its places for `presence.disconnect_grace`. While the
+    /// server stops, nobody leaves.
+    pub async fn disconnect(self: &Arc<Self>, connection: &Arc<Connection>) {
+        self.connections.remove(&connection.id);
+        if self.is_stopping() {
+            return;
+        }
+        debug!(connection = %connection.id, "disconnected");
+        let (held, recorded) = {
+            let mut state = connection.state.lock();
+            (std::mem::take(&mut state.subscriptions), state.recorded)
+        };
+        let last = held.len();
+        for (n, held) in held.into_values().enumerate() {
+            let Some(permit) = self.permit().await else {
+                return;
+            };
+            let mut changes = Changes::new();
+            if recorded && n + 1 == last {
+                changes.remove_connection(connection.id);
+            }
+            self.drop_out(connection, &held.channel, changes, permit);
+        }
+        if recorded && last == 0 {
+            let Some(permit) = self.permit().await else {
+                return;
+            };
+            let mut changes = Changes::new();
+            changes.remove_connection(connection.id);
+            self.committer.submit(changes, Delivery::nothing(permit).0);
+        }
+    }
+
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        name: &str,
+        token: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let claims = token
+            .map(|token| self.verify_for(connection, Scope::Subscribe, token))
+            .transpose()?;
+        let token_grants = claims.as_ref().map(|claims| Arc::clone(&claims.grants));
+        let permissions = Permissions::new(&connection.grants, token_grants.as_deref());
+        let channel: Arc<str> = match connection.held(name) {
+            Some(_) => return Err(already_subscribed()),
+            None => permissions.resolve(name).0.into(),
+        };
+        let allowed = permissions.channel(&channel);
+        if !allowed.subscribe {
+            return Err(Refusal::new(
+                ErrorCode::SubscribePermissionDenied,
+                "the token does not allow to subscribe to this channel",
+            ));
+        }
+        let reservation = claims
+            .as_ref()
+            .map(|claims| self.reserve_for(Scope::Subscribe, claims))
+            .transpose()?
+            .flatten();
+        let (token_uid, token_umd) = claims.map_or((None, None), |claims| (claims.uid, claims.umd));
+        let wanted = Wanted {
+            alias: permissions.alias_of(&channel).map(Box::from),
+            counted: !allowed.omit_from_sub_count,
+            channel,
+            grants: token_grants,
+            uid: token_uid.or_else(|| connection.uid.clone()),
+            umd: token_umd.unwrap_or_else(|| connection.state.lock().umd.clone()),
+            auto: false,
+            token: reservation,
+        };
+        self.join(connection, wanted).await
+    }
+
+    pub(super) async fn unsubscribe(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let held = connection.held(name).ok_or_else(not_subscribed)?;
+        let permit = self.permit().await.ok_or_else(internal)?;
+        connection
+            .state
+            .lock()
+            .subscriptions
+            .remove(&held.channel.name);
+        let answer = frame::unsubscribed(
+            &held.channel.name,
+            held.alias.as_deref(),
+            Meta {
+                uid: held.uid.as_deref(),
+                umd: &held.umd,
+            },
+        );
+        let mut state = held.channel.state.lock();
+        if let Some(change) = state.presence.leave(connection.id) {
+            let delivery = Delivery {
+                left: Some((Arc::clone(connection), Some(answer))),
+                permit: Some(permit),
+                ..Delivery::default()
+            };
+            self.commit(&held.channel, &mut state, change, Changes::new(), delivery);
+        }
+        Ok(())
+    }
+
+    async fn join(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        wanted: Wanted,
+    ) -> Result<(), Refusal> {
+        let permit = self.permit().await.ok_or_else(internal)?;
+        let mut own = connection.state.lock();
+        if own.subscriptions.contains_key(&wanted.channel) {
+            return Err(already_subscribed());
+        }
+        if own.subscriptions.len() >= self.settings.max_subscriptions {
+            return Err(Refusal::new(
+                ErrorCode::SubscriptionLimitReached,
+                format!(
+                    "a connection may have {} subscriptions",
+                    self.settings.max_subscriptions
+                ),
+            ));
+        }
+        let mut changes = Changes::new();
+        if let Some(token) = &wanted.token {
+            token.write(&mut changes);
+        }
+        if !own.recorded {
+            changes.put_connection(
+                connection.id,
+                &records::connection(connection, &own.umd, self.boot),
+            );
+        }
+        let join = Join {
+            connection: connection.id,
+            uid: wanted.uid.clone(),
+            umd: wanted.umd.clone(),
+            alias: wanted.alias.clone(),
+            counted: wanted.counted,
+        };
+        let channel = self.with_channel(&wanted.channel, |channel, mut state| {
+            let change = state
+                .presence
+                .join(join.clone(), self.settings.channel_bytes)
+                .inspect_err(|_| self.retire_if_empty(channel, &mut state))?;
+            let subscribed = frame::subscribed(
+                &channel.name,
+                wanted.alias.as_deref(),
+                wanted.auto,
+                state.presence.roster().map(|roster| roster.list()),
+                Meta {
+                    uid: wanted.uid.as_deref(),
+                    umd: &wanted.umd,
+                },
+            );
+            let delivery = Delivery {
+                joined: Some((Arc::clone(connection), subscribed)),
+                spent: wanted.token,
+                permit: Some(permit),
+                ..Delivery::default()
+            };
+            self.commit(channel, &mut state, change, changes, delivery);
+            Ok(Arc::clone(channel))
+        });
+        let channel = channel.map_err(join_refused)?;
+        own.recorded = true;
+        own.subscriptions.insert(
+            Arc::clone(&channel.name),
+            Held {
+                channel,
+                alias: wanted.alias,
+                grants: wanted.grants,
+                uid: wanted.uid,
+                umd: wanted.umd,
+            },
+        );
+        Ok(())
+    }
+
+    /// A subscription whose connection is over: it ends now, or keeps its place for the grace.
+    fn drop_out(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        channel: &Arc<Channel>,
+        mut changes: Changes,
+        permit: Permit,
+    ) {
+        let delivery = Delivery {
+            left: Some((Arc::clone(connection), None)),
+            permit: Some(permit),
+            ..Delivery::default()
+        };
+        let mut state = channel.state.lock();
+        if self.absences.are_granted() && state.presence.keep_place(connection.id) {
+            // Its record stays as it is: should we crash, the next roll call finds it.
+            let delivery = Delivery {
+                channel: Some(Arc::clone(channel)),
+                ..delivery
+            };
+            self.committer.submit(changes, delivery);
+            drop(state);
+            self.absences.begin(channel, connection.id);
+        } else if let Some(change) = state.presence.leave(connection.id) {
+            self.commit(
+                channel,
+                &mut state,
+                change,
+                std::mem::take(&mut changes),
+                delivery,
+            );
+        }
+    }
+
+    /// Puts a decided change on its way to the disk, and with it what is to be told. The state's lock makes sure that
+    /// changes are submitted in the order in which they were decided.
+    pub(super) fn commit(
+        &self,
+        channel: &Arc<Channel>,
+        state: &mut MutexGuard<'_, State>,
+        change: Change,
+        mut changes: Changes,
+        mut delivery: Delivery,
+    ) {
+        delivery.events.extend(event(channel, state, &change));
+        self.write(channel, state, &change, &mut changes);
+        delivery.channel = Some(Arc::clone(channel));
+        self.committer.submit(changes, delivery);
+    }
+
+    /// The records of a change, the channel's totals with them.
+    pub(super) fn write(
+        &self,
+        channel: &Arc<Channel>,
+        state: &mut MutexGuard<'_, State>,
+        change: &Change,
+        changes: &mut Changes,
+    ) {
+        if let Some(removed) = &change.removed {
+            changes.remove_subscription(&channel.name, removed.sequence);
+        }
+        if let Some(written) = &change.written {
+            changes.put_subscription(
+                &channel.name,
+                written.sequence,
+                &records::subscription(written),
+            );
+        }
+        if state.presence.is_empty() {
+            changes.remove_channel(&channel.name);
+            self.retire_if_empty(channel, state);
+        } else {
+            changes.put_channel(&channel.name, &records::channel(&state.presence));
+        }
+    }
+
+    /// An empty channel leaves the registry; the next subscriber makes a new one.
+    pub(super) fn retire_if_empty(
+        &self,
+        channel: &Arc<Channel>,
+        state: &mut MutexGuard<'_, State>,
+    ) {
+        if state.presence.is_empty() && !state.retired {
+            state.retired = true;
+            self.channels.remove(&channel.name);
+        }
+    }
+
+    /// Calls `act` with the channel of this name (made where there is none), under its state's lock.
+    fn with_channel<T>(
+        &self,
+        name: &Arc<str>,
+        act: impl FnOnce(&Arc<Channel>, MutexGuard<'_, State>) -> T,
+    ) -> T {
+        loop {
+            let channel = self.channels.get_or_insert(name, || {
+                (Arc::clone(name), Arc::new(Channel::new(Arc::clone(name))))
+            });
+            let state = channel.state.lock();
+            if !state.retired {
+                return act(&channel, state);
+            }
+        }
+    }
+}
+
+/// The frame that tells the members of a change, if it changes what their list says.
+pub(super) fn event(channel: &Channel, state: &State, change: &Change) -> Option<Frame> {
+    let event = change.event.as_ref()?;
+    let list = state.presence.roster()?.list();
+    Some(frame::member(event.event, &channel.name, &event.member, list))
+}
+
+pub(super) fn not_subscribed() -> Refusal {
+    Refusal::new(
+        ErrorCode::NotSubscribed,
+        "this connection is not subscribed to the channel",
+    )
+}
+
+fn already_subscribed() -> Refusal {
+    Refusal::new(
+        ErrorCode::AlreadySubscribed,
+        "this connection is subscribed to the channel already",
+    )
+}
+
+fn join_refused(error: JoinError) -> Refusal {
+    let code = match error {
+        JoinError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
+        JoinError::UserIdRequired => ErrorCode::PresenceChannelUserIdRequired,
+        JoinError::CapacityReached(_) => ErrorCode::PresenceChannelCapacityReached,
+    };
+    Refusal::new(code, error.to_string())
+}

@@ -1,0 +1,298 @@
+//! The running system: connections, channels, commands in, commits, frames out, timers.
+//!
+//! A request comes in on a connection's own task. The channel's state decides under its lock; the records that change
+//! go to the committer together with what is to be told; when they are durable, a delivery puts the frames into the
+//! queues of the connections, whose tasks send them.
+//!
+//! - `admission`, `tokens`: who may connect, and tokens that serve once
+//! - [`Connection`], [`SendQueue`]: a connection and what waits for it
+//! - `channel`, `registry`: channels at run time and where they are found
+//! - `membership`, `metadata`: subscribe, unsubscribe, disconnect, umdUpdate
+//! - `delivery`: what a commit releases
+//! - `rollcall`, `absence`: who was here before the start, and graces that end
+
+mod absence;
+mod admission;
+mod channel;
+mod clock;
+mod connection;
+mod delivery;
+mod membership;
+mod metadata;
+mod queue;
+mod records;
+mod registry;
+mod rollcall;
+mod tokens;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_bytes::ByteArray;
+use tokio::sync::{Semaphore, mpsc};
+use tracing::{error, info};
+
+use crate::auth::Verifier;
+use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Frame, Refusal, Request, frame};
+use crate::store::{Committer, Durability, Store, StoreError};
+
+pub use admission::{Admission, AdmissionError};
+pub use channel::Channel;
+pub use connection::{ClientInfo, Connection};
+pub use queue::{SendQueue, Taken};
+
+use delivery::Delivery;
+use registry::Registry;
+
+/// How many changes may be on their way to the disk at a time. Whoever has one more waits.
+const CHANGES_IN_FLIGHT: usize = 8_192;
+
+/// What the operator can set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The capacity of a presence channel, in bytes (section 4).
+    pub channel_bytes: u64,
+    /// How long members known before a start may take to return.
+    pub boot_grace: Duration,
+    /// How long a member that dropped may take to return.
+    pub disconnect_grace: Duration,
+    /// How long a connection lives at the most.
+    pub max_lifetime: Duration,
+    /// How many connections there may be.
+    pub max_connections: usize,
+    /// How many subscriptions a connection may have.
+    pub max_subscriptions: usize,
+    /// How many bytes may wait for one connection.
+    pub queue_bytes: usize,
+    /// When a change counts as made.
+    pub durability: Durability,
+}
+
+/// The hub.
+#[derive(Debug)]
+pub struct Hub {
+    settings: Settings,
+    verifier: Verifier,
+    store: Store,
+    committer: Committer<Delivery>,
+    channels: Registry<Arc<str>, Channel>,
+    connections: Registry<ConnectionId, Connection>,
+    slots: admission::Slots,
+    /// Permits for changes on their way to the disk.
+    in_flight: Arc<Semaphore>,
+    spending: Arc<tokens::Spending>,
+    absences: absence::Absences,
+    roll_call: Mutex<Option<rollcall::RollCall>>,
+    /// This start.
+    boot: ByteArray<16>,
+    stopping: AtomicBool,
+    pong: Frame,
+}
+
+/// What a frame was, as far as the session is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A sign of life.
+    Heartbeat,
+    /// Anything else; it has been dealt with.
+    Request,
+}
+
+/// Why the hub cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system has no thread or no random number for us.
+    #[error("the system does not give what a start needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl Hub {
+    /// Reads who was here and starts the committer and the deliveries. Call [`Hub::ready`] once clients can connect.
+    ///
+    /// `failed` is called once if the disk fails later on: nothing can be promised from then on, and the server must
+    /// stop.
+    ///
+    /// # Errors
+    /// When the database cannot be read or the system refuses a thread.
+    pub fn start(
+        settings: Settings,
+        verifier: Verifier,
+        store: Store,
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> Result<Arc<Self>, StartError> {
+        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+        // The channels' bound is that of the permits: every delivery holds one, or is one of few without.
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..lanes).map(|_| mpsc::unbounded_channel()).unzip();
+        let release = move |deliveries: Vec<Delivery>| delivery::distribute(deliveries, &senders);
+        let committer = Committer::start(&store, settings.durability, release, failed)?;
+        let mut boot = [0; 16];
+        getrandom::fill(&mut boot).map_err(|e| std::io::Error::other(e.to_string()))?;
+        let hub = Arc::new(Self {
+            slots: admission::Slots::new(settings.max_connections),
+            verifier,
+            store,
+            committer,
+            channels: Registry::new(),
+            connections: Registry::new(),
+            in_flight: Arc::new(Semaphore::new(CHANGES_IN_FLIGHT)),
+            spending: Arc::default(),
+            absences: absence::Absences::new(settings.disconnect_grace),
+            roll_call: Mutex::new(None),
+            boot: ByteArray::new(boot),
+            stopping: AtomicBool::new(false),
+            settings,
+            pong: frame::pong(),
+        });
+        let roll_call = hub.restore()?;
+        *hub.roll_call.lock() = Some(roll_call);
+        for receiver in receivers {
+            tokio::spawn(delivery::run(receiver));
+        }
+        Ok(hub)
+    }
+
+    /// Before clients can connect: a roll call without a grace is held now.
+    pub async fn before_ready(self: &Arc<Self>) {
+        if self.settings.boot_grace.is_zero() {
+            self.hold_roll_call().await;
+        }
+    }
+
+    /// Clients can connect from now on: the boot grace begins, and so do the chores.
+    pub fn ready(self: &Arc<Self>) {
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(hub.settings.boot_grace).await;
+            hub.hold_roll_call().await;
+        });
+        tokio::spawn(Arc::clone(self).end_absences());
+        tokio::spawn(Arc::clone(self).sweep());
+    }
+
+    /// One text frame of a client. Whatever comes of it is queued for the connection.
+    pub async fn request(self: &Arc<Self>, connection: &Arc<Connection>, text: &str) -> Heard {
+        let request = match Request::parse(text) {
+            Ok(request) => request,
+            Err(bad) => {
+                connection.send(frame::error(bad.channel.as_deref(), &bad.refusal));
+                return Heard::Request;
+            }
+        };
+        let (channel, result) = match request {
+            Request::Ping => {
+                connection.send(self.pong.clone());
+                return Heard::Request;
+            }
+            Request::Heartbeat => return Heard::Heartbeat,
+            Request::Subscribe { channel, token } => {
+                let result = self.subscribe(connection, &channel, token.as_deref()).await;
+                (Some(channel), result)
+            }
+            Request::Unsubscribe { channel } => {
+                let result = self.unsubscribe(connection, &channel).await;
+                (Some(channel), result)
+            }
+            Request::UmdUpdate { channel, token } => {
+                let result = match &channel {
+                    Some(channel) => self.update_subscription(connection, channel, &token).await,
+                    None => self.update_connection(connection, &token).await,
+                };
+                (channel, result)
+            }
+            Request::Publish { channel, .. } => (
+                Some(channel),
+                Err(Refusal::new(
+                    ErrorCode::PublishPermissionDenied,
+                    "this connection may not publish here",
+                )),
+            ),
+        };
+        if let Err(refusal) = result {
+            connection.send(frame::error(channel.as_deref(), &refusal));
+        }
+        Heard::Request
+    }
+
+    /// How many connections there are, those still on their way in included.
+    pub fn connection_count(&self) -> usize {
+        self.slots.taken()
+    }
+
+    /// How many channels have subscriptions.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Whether the hub is stopping: it takes no new connection.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Begins to stop: no new connection, and those there are closed with 1001. Their membership stays in the
+    /// database: whoever is back in time after the next start was never away.
+    pub fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.connections
+            .for_each(|connection| connection.close(CloseReason::Stopping));
+    }
+
+    /// Commits what is on its way and closes the database's queue. Blocks.
+    pub fn finish(&self) {
+        self.committer.finish();
+    }
+
+    /// Removes what has expired, now and then.
+    async fn sweep(self: Arc<Self>) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            loop {
+                match self.store.expired(clock::now_seconds()) {
+                    Ok(changes) if changes.is_empty() => break,
+                    Ok(changes) => {
+                        let Some(permit) = self.permit().await else {
+                            return;
+                        };
+                        let (delivery, done) = Delivery::nothing(permit);
+                        self.committer.submit(changes, delivery);
+                        if done.await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        error!(%error, "cannot look for what has expired");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leave to put one change on its way to the disk. `None` once the hub is gone.
+    async fn permit(&self) -> Option<delivery::Permit> {
+        Arc::clone(&self.in_flight).acquire_owned().await.ok()
+    }
+
+    fn log_roll_call(&self, outcome: &rollcall::Outcome) {
+        info!(
+            removed = outcome.removed,
+            returned = outcome.returned,
+            channels = outcome.channels,
+            "roll call"
+        );
+    }
+}
+
+/// What a request is answered with when the hub itself is at a loss.
+fn internal() -> Refusal {
+    Refusal::new(
+        ErrorCode::InternalError,
+        "the server is stopping; connect again in a moment",
+    )
+}

@@ -1,0 +1,185 @@
+//! Tokens at run time: verified against the clock, and spent where they serve only once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::admission::{Admission, AdmissionError};
+use super::connection::Connection;
+use super::delivery::Delivery;
+use super::{Hub, clock};
+use crate::auth::Claims;
+use crate::protocol::{ErrorCode, Refusal};
+use crate::store::Changes;
+
+/// What a token is used for; a single-use token serves once for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Connect,
+    Subscribe,
+    Umd,
+}
+
+impl Scope {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Subscribe => "subscribe",
+            Self::Umd => "umd",
+        }
+    }
+
+    fn refused(self) -> ErrorCode {
+        match self {
+            Self::Umd => ErrorCode::InvalidUmdToken,
+            Self::Connect | Self::Subscribe => ErrorCode::InvalidSubscribeToken,
+        }
+    }
+}
+
+/// Single-use tokens whose use is on its way to the disk. Those that have arrived are found in the database.
+#[derive(Debug, Default)]
+pub(super) struct Spending {
+    names: Mutex<HashSet<Box<[u8]>>>,
+}
+
+/// The sole right to use a single-use token. Dropped without a commit, it gives the token back.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    spending: Arc<Spending>,
+    name: Box<[u8]>,
+    until: u64,
+}
+
+/// Why there is no reservation.
+#[derive(Debug)]
+pub(super) enum NotReserved {
+    Spent,
+    Unavailable,
+}
+
+impl Reservation {
+    /// Writes the use down, in the same commit as what it was used for.
+    pub(super) fn write(&self, changes: &mut Changes) {
+        changes.spend(&self.name, self.until);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.spending.names.lock().remove(&self.name);
+    }
+}
+
+impl Hub {
+    /// Decides whether a client may connect with this token. If it is for a single use, it is spent (and that is
+    /// durable) when this returns.
+    ///
+    /// # Errors
+    /// See [`AdmissionError`]; a single-use token is not spent then.
+    pub async fn admit(&self, token: &str) -> Result<Admission, AdmissionError> {
+        if self.is_stopping() {
+            return Err(AdmissionError::Stopping);
+        }
+        let now = clock::now_seconds();
+        let claims = self.verifier.verify(token, now.cast_signed())?;
+        if !claims.scopes.connect {
+            return Err(AdmissionError::Scope);
+        }
+        if claims.connection_id.is_some() {
+            return Err(AdmissionError::BoundToConnection);
+        }
+        let slot = self.slots.take().ok_or(AdmissionError::Full)?;
+        let reservation = self
+            .reserve(Scope::Connect, &claims)
+            .map_err(|error| match error {
+                NotReserved::Spent => AdmissionError::AlreadyUsed,
+                NotReserved::Unavailable => AdmissionError::Unavailable,
+            })?;
+        if let Some(reservation) = reservation {
+            let permit = self.permit().await.ok_or(AdmissionError::Stopping)?;
+            let (mut delivery, durable) = Delivery::nothing(permit);
+            let mut changes = Changes::new();
+            reservation.write(&mut changes);
+            delivery.spent = Some(reservation);
+            self.committer.submit(changes, delivery);
+            durable.await.map_err(|_| AdmissionError::Stopping)?;
+        }
+        Ok(Admission { claims, slot })
+    }
+
+    /// Verifies a token that a connection presents for something.
+    pub(super) fn verify_for(
+        &self,
+        connection: &Connection,
+        scope: Scope,
+        token: &str,
+    ) -> Result<Claims, Refusal> {
+        let refuse = |message: String| Refusal::new(scope.refused(), message);
+        let now = clock::now_seconds().cast_signed();
+        let claims = self
+            .verifier
+            .verify(token, now)
+            .map_err(|error| refuse(error.to_string()))?;
+        let allowed = match scope {
+            Scope::Connect => claims.scopes.connect,
+            Scope::Subscribe => claims.scopes.subscribe,
+            Scope::Umd => claims.scopes.umd,
+        };
+        if !allowed {
+            return Err(refuse(format!(
+                "this token is not for that: its scope needs `{}`",
+                scope.name()
+            )));
+        }
+        if !claims.serves(&connection.id.to_string(), connection.uid.as_deref()) {
+            return Err(refuse(
+                "this token names another connection, or another uid".to_owned(),
+            ));
+        }
+        Ok(claims)
+    }
+
+    /// [`Hub::reserve`], refused in the words of the WebSocket.
+    pub(super) fn reserve_for(
+        &self,
+        scope: Scope,
+        claims: &Claims,
+    ) -> Result<Option<Reservation>, Refusal> {
+        self.reserve(scope, claims).map_err(|error| match error {
+            NotReserved::Spent => Refusal::new(
+                scope.refused(),
+                "this token was for a single use, and it has been used",
+            ),
+            NotReserved::Unavailable => super::internal(),
+        })
+    }
+
+    /// Reserves a token's one use; `None` where it may be used again and again.
+    fn reserve(&self, scope: Scope, claims: &Claims) -> Result<Option<Reservation>, NotReserved> {
+        let Some(jti) = &claims.single_use else {
+            return Ok(None);
+        };
+        let name: Box<[u8]> = [scope.name().as_bytes(), b"\0", jti.as_bytes()]
+            .concat()
+            .into();
+        if !self.spending.names.lock().insert(name.clone()) {
+            return Err(NotReserved::Spent);
+        }
+        let reservation = Reservation {
+            spending: Arc::clone(&self.spending),
+            name,
+            until: u64::try_from(claims.expires_at).unwrap_or_default(),
+        };
+        // Looked up only now: had it been committed in between, it would have been found reserved or spent.
+        match self.store.is_spent(&reservation.name) {
+            Ok(false) => Ok(Some(reservation)),
+            Ok(true) => Err(NotReserved::Spent),
+            Err(error) => {
+                tracing::error!(%error, "cannot tell whether a token was used");
+                Err(NotReserved::Unavailable)
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a connection is closed (section 14).
+
+/// Why the server closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// It has lived its time.
+    Lifetime,
+    /// No frame in either direction for the idle timeout.
+    Idle,
+    /// Its heartbeat stayed out.
+    Heartbeat,
+    /// The server is stopping.
+    Stopping,
+    /// An operator wants it gone.
+    Kicked,
+    /// It does not read what is sent to it.
+    SlowConsumer,
+    /// It kept sending over the rate limit.
+    RateLimited,
+    /// It sent a frame over the limit.
+    TooBig,
+    /// It broke the WebSocket protocol.
+    Protocol,
+    /// It sent text that is no UTF-8.
+    InvalidText,
+    /// The server has more to do than it can.
+    Overloaded,
+}
+
+impl CloseReason {
+    /// The close code on the wire.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Lifetime | Self::Idle | Self::Heartbeat | Self::Stopping => 1001,
+            Self::Protocol => 1002,
+            Self::InvalidText => 1007,
+            Self::Kicked | Self::SlowConsumer | Self::RateLimited => 1008,
+            Self::TooBig => 1009,
+            Self::Overloaded => 1013,
+        }
+    }
+
+    /// The reason's text on the wire.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Lifetime => "connection lifetime over",
+            Self::Idle => "idle",
+            Self::Heartbeat => "heartbeat timeout",
+            Self::Stopping => "server stopping",
+            Self::Kicked => "closed by an operator",
+            Self::SlowConsumer => "slow consumer",
+            Self::RateLimited => "rate limit",
+            Self::TooBig => "frame too large",
+            Self::Protocol => "protocol error",
+            Self::InvalidText => "invalid UTF-8",
+            Self::Overloaded => "server overloaded",
+        }
+    }
+}

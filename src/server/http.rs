@@ -1,0 +1,272 @@
+//! The HTTP routes of the main port, and the way from a request to a WebSocket.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::debug;
+
+use super::Shared;
+use super::session;
+use super::socket::Socket;
+use crate::hub::{Admission, AdmissionError, ClientInfo};
+
+/// The stream under a connection.
+type Stream = TokioIo<TlsStream<TcpStream>>;
+type Answer = Response<Full<Bytes>>;
+
+/// How long a client should wait before it tries a full or stopping server again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Answers one request.
+pub(super) async fn route(
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    Ok(match request.uri().path() {
+        "/" | "/v1" => match *request.method() {
+            Method::GET => upgrade(shared, peer, request).await,
+            _ => method_not_allowed("GET"),
+        },
+        "/healthz" => get(&request, || json(StatusCode::OK, r#"{"status":"ok"}"#)),
+        "/readyz" => get(&request, || {
+            if shared.hub.is_stopping() {
+                unavailable("SERVER_STOPPING", "the server is stopping")
+            } else {
+                json(StatusCode::OK, r#"{"status":"ready"}"#)
+            }
+        }),
+        _ => error(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing here"),
+    })
+}
+
+/// Turns a request into a WebSocket connection (section 1).
+async fn upgrade(shared: Arc<Shared>, peer: SocketAddr, mut request: Request<Incoming>) -> Answer {
+    let accept = match check_handshake(request.headers()) {
+        Ok(key) => derive_accept_key(key.as_bytes()),
+        Err(refused) => return refused,
+    };
+    if !origin_allowed(&shared.allowed_origins, request.headers()) {
+        return error(
+            StatusCode::FORBIDDEN,
+            "ORIGIN_NOT_ALLOWED",
+            "connections from this web origin are not allowed here",
+        );
+    }
+    let Some(token) = token(&request) else {
+        return error(
+            StatusCode::UNAUTHORIZED,
+            "TOKEN_MISSING",
+            "a token is needed: `?token=…` or `Authorization: Bearer …`",
+        );
+    };
+    let admission = match Box::pin(shared.hub.admit(&token)).await {
+        Ok(admission) => admission,
+        Err(refused) => return refuse(&refused),
+    };
+    let client = ClientInfo {
+        source_ip: peer.ip(),
+        user_agent: request
+            .headers()
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .map(Box::from),
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(serve(shared, admission, client, upgraded));
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+/// Serves the connection that an upgrade becomes, on a task of its own: hyper's is over then, and its memory free.
+async fn serve(
+    shared: Arc<Shared>,
+    admission: Admission,
+    client: ClientInfo,
+    upgraded: hyper::upgrade::OnUpgrade,
+) {
+    let Ok(upgraded) = Box::pin(upgraded).await else {
+        return;
+    };
+    let parts = match upgraded.downcast::<Stream>() {
+        Ok(parts) => parts,
+        Err(_) => return,
+    };
+    let socket = Socket::new(
+        parts.io.into_inner(),
+        &parts.read_buf,
+        shared.limits.frame_bytes,
+    );
+    match Box::pin(shared.hub.connect(admission, client)).await {
+        Ok(connection) => session::run(&shared.hub, connection, socket, shared.limits).await,
+        Err(error) => tracing::error!(%error, "the system has no random numbers"),
+    }
+}
+
+/// What RFC 6455 asks of a client's request (4.2.1). Returns the client's key.
+fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Answer> {
+    let has = |name: header::HeaderName, token: &str| {
+        headers.get_all(name).iter().any(|value| {
+            value.to_str().is_ok_and(|value| {
+                value
+                    .split(',')
+                    .any(|part| part.trim().eq_ignore_ascii_case(token))
+            })
+        })
+    };
+    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        let mut answer = error(
+            StatusCode::UPGRADE_REQUIRED,
+            "UPGRADE_REQUIRED",
+            "this is a WebSocket endpoint: connect with a WebSocket client",
+        );
+        answer
+            .headers_mut()
+            .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        answer
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        return Err(answer);
+    }
+    if headers
+        .get(header::SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
+        let mut answer = error(
+            StatusCode::UPGRADE_REQUIRED,
+            "WEBSOCKET_VERSION_UNSUPPORTED",
+            "version 13 of the WebSocket protocol is spoken here",
+        );
+        answer.headers_mut().insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+        return Err(answer);
+    }
+    headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .filter(|key| {
+            base64::engine::general_purpose::STANDARD
+                .decode(key)
+                .is_ok_and(|key| key.len() == 16)
+        })
+        .ok_or_else(|| {
+            error(
+                StatusCode::BAD_REQUEST,
+                "WEBSOCKET_KEY_INVALID",
+                "the header Sec-WebSocket-Key must be 16 bytes in Base64",
+            )
+        })
+}
+
+/// An empty list allows everybody; who sends no `Origin` is no browser, and may connect.
+fn origin_allowed(allowed: &[String], headers: &HeaderMap) -> bool {
+    allowed.is_empty()
+        || headers.get(header::ORIGIN).is_none_or(|origin| {
+            allowed
+                .iter()
+                .any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+        })
+}
+
+fn token(request: &Request<Incoming>) -> Option<String> {
+    let from_query = request.uri().query().and_then(|query| {
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "token")
+            .map(|(_, token)| token.into_owned())
+    });
+    from_query
+        .or_else(|| {
+            let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.trim().to_owned())
+        })
+        .filter(|token| !token.is_empty())
+}
+
+fn refuse(refused: &AdmissionError) -> Answer {
+    debug!(code = refused.code(), "a connection was refused");
+    if refused.is_temporary() {
+        unavailable(refused.code(), &refused.to_string())
+    } else {
+        error(
+            StatusCode::UNAUTHORIZED,
+            refused.code(),
+            &refused.to_string(),
+        )
+    }
+}
+
+fn unavailable(code: &str, message: &str) -> Answer {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, RETRY_AFTER);
+    answer
+}
+
+fn get(request: &Request<Incoming>, answer: impl FnOnce() -> Answer) -> Answer {
+    match *request.method() {
+        Method::GET | Method::HEAD => answer(),
+        _ => method_not_allowed("GET, HEAD"),
+    }
+}
+
+fn method_not_allowed(allowed: &'static str) -> Answer {
+    let mut answer = error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        &format!("use {allowed}"),
+    );
+    answer
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+/// An error body: `{"error":{"code":…,"message":…}}`.
+fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+    #[derive(serde::Serialize)]
+    struct Body<'a> {
+        error: Inner<'a>,
+    }
+    #[derive(serde::Serialize)]
+    struct Inner<'a> {
+        code: &'a str,
+        message: &'a str,
+    }
+    let body = serde_json::to_string(&Body {
+        error: Inner { code, message },
+    });
+    json(status, body.unwrap_or_default())
+}
+
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    answer
+}

@@ -1,0 +1,213 @@
+//! The server around the hub: listeners, TLS, HTTP, WebSocket sessions, signals, start and stop.
+//!
+//! - `listener`: from TCP through TLS to HTTP
+//! - `tls`: the certificate and its reload
+//! - `http`: the routes, and the upgrade to a WebSocket
+//! - `socket`: one WebSocket on the wire
+//! - `session`: one connection's life
+//! - `rate`: how fast a client may send
+
+mod http;
+mod listener;
+mod rate;
+mod session;
+mod socket;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::auth::Verifier;
+use crate::config::{self, Config};
+use crate::hub::{Hub, Settings, StartError};
+use crate::store::{self, OpenError, Store, StoreError};
+
+pub use tls::{TlsError, check as check_tls};
+
+/// How long a stop waits for connections to end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How many connections may be on their way in, or be plain HTTP, besides the WebSockets.
+const EXTRA_CONNECTIONS: usize = 1_024;
+/// Descriptors that the process needs besides its connections.
+const EXTRA_DESCRIPTORS: usize = 64;
+
+/// What every connection needs.
+#[derive(Debug)]
+struct Shared {
+    hub: Arc<Hub>,
+    tls: Arc<tls::Tls>,
+    limits: session::Limits,
+    allowed_origins: Vec<String>,
+}
+
+/// Why the server did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The hub cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The system refuses something basic.
+    #[error("the system does not give what the server needs: {0}")]
+    System(#[from] std::io::Error),
+    /// The disk failed while the server ran.
+    #[error(
+        "the database failed and nothing more can be promised: {0}. What was acknowledged is on disk; mend the disk (is it full?) and start again"
+    )]
+    Database(StoreError),
+}
+
+/// Runs the server until SIGTERM or SIGINT. `on_ready` is called once, when clients can connect, with the addresses
+/// listened on.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    raise_descriptor_limit(config.connection.max_connections);
+    let tls = Arc::new(tls::Tls::load(
+        &config.tls.certificate,
+        &config.tls.private_key,
+    )?);
+    let store = Store::open(&store::Options {
+        folder: config.data_dir.clone(),
+        cache_bytes: config.store.cache_bytes,
+    })?;
+    let (fail, mut failed) = oneshot::channel();
+    let hub = Hub::start(
+        settings(&config),
+        Verifier::new(config.auth.keys, config.auth.audience, config.auth.issuer),
+        store,
+        move |error| drop(fail.send(error)),
+    )?;
+    hub.before_ready().await;
+    let shared = Arc::new(Shared {
+        hub: Arc::clone(&hub),
+        tls: Arc::clone(&tls),
+        limits: session::Limits {
+            max_lifetime: config.connection.max_lifetime,
+            idle_timeout: config.connection.idle_timeout,
+            frame_bytes: config.connection.frame_bytes,
+            frames_per_second: config.connection.frames_per_second,
+        },
+        allowed_origins: config.connection.allowed_origins,
+    });
+    let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
+    let mut addresses = Vec::new();
+    let mut accepting = tokio::task::JoinSet::new();
+    for address in config.listen {
+        let listen = |error| Error::Listen { address, error };
+        let listener = listener::bind(address).map_err(listen)?;
+        addresses.push(listener.local_addr().map_err(listen)?);
+        accepting.spawn(listener::accept(
+            Arc::clone(&shared),
+            listener,
+            Arc::clone(&room),
+        ));
+    }
+    accepting.spawn(Arc::clone(&tls).watch());
+    hub.ready();
+    for address in &addresses {
+        info!(
+            listen = %address,
+            version = env!("CARGO_PKG_VERSION"),
+            channels = hub.channel_count(),
+            took_ms = begun.elapsed().as_millis() as u64,
+            "ready"
+        );
+    }
+    on_ready(&addresses);
+
+    let outcome = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok("SIGTERM"),
+            _ = interrupt.recv() => break Ok("SIGINT"),
+            _ = hangup.recv() => tls.reload(),
+            // Without a failure the sender is dropped only when the committer has finished.
+            Ok(failure) = &mut failed => break Err(failure),
+        }
+    };
+    match outcome {
+        Ok(signal) => {
+            info!(signal, connections = hub.connection_count(), "stopping");
+            accepting.abort_all();
+            stop(&hub).await;
+            info!("stopped");
+            Ok(())
+        }
+        Err(failure) => {
+            error!(error = %failure, "the database failed");
+            Err(Error::Database(failure))
+        }
+    }
+}
+
+/// Closes the connections, waits for them for a while, and commits what is on its way. Nothing here is needed for the
+/// next start: a crash takes the same way back up.
+async fn stop(hub: &Arc<Hub>) {
+    let deadline = Instant::now() + DRAIN;
+    hub.begin_stop();
+    while hub.connection_count() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let hub = Arc::clone(hub);
+    let _ = tokio::task::spawn_blocking(move || hub.finish()).await;
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        channel_bytes: config.presence.channel_bytes,
+        boot_grace: config.presence.boot_grace,
+        disconnect_grace: config.presence.disconnect_grace,
+        max_lifetime: config.connection.max_lifetime,
+        max_connections: config.connection.max_connections,
+        max_subscriptions: config.connection.max_subscriptions,
+        queue_bytes: config.connection.queue_bytes,
+        durability: match config.store.durability {
+            config::Durability::Commit => store::Durability::Commit,
+            config::Durability::Periodic => store::Durability::Periodic,
+        },
+    }
+}
+
+/// A connection is a descriptor: takes as many as the system allows, and says so if they are not enough.
+fn raise_descriptor_limit(connections: usize) {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    let needed = (connections + EXTRA_CONNECTIONS + EXTRA_DESCRIPTORS) as u64;
+    if let Some(limit) = getrlimit(Resource::Nofile).current
+        && limit < needed
+    {
+        warn!(
+            limit,
+            needed,
+            "the limit of open files is lower than connection.max_connections needs; raise LimitNOFILE"
+        );
+    }
+}

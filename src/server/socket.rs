@@ -1,0 +1,261 @@
+//! One WebSocket over one TLS stream: requests in, frames out, neither waiting for the other.
+//!
+//! tungstenite reads: it parses, unmasks and checks what the client sends, and answers pings and closes. What it
+//! writes goes into a small buffer of ours (`control`). The server's own frames are encoded already, once for all
+//! their receivers, so they go to the stream as they are, many in one write and in one TLS record; between two of
+//! them, never inside one, what tungstenite wrote goes out.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame, Role, WebSocketConfig, WebSocketContext,
+};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::hub::{SendQueue, Taken};
+use crate::protocol::{CloseReason, Frame};
+
+/// What an idle connection holds to read into, in bytes.
+const READ_BUFFER: usize = 1_024;
+/// How many frames go into one write at the most.
+const FRAMES_PER_WRITE: usize = 64;
+/// What we owe the client in pongs at the most, in bytes, before we stop reading.
+const CONTROL_LIMIT: usize = 16_384;
+/// Above this capacity an emptied buffer gives its memory back.
+const KEPT_CAPACITY: usize = 8;
+
+/// A WebSocket.
+pub(super) struct Socket<S> {
+    stream: S,
+    protocol: WebSocketContext,
+    /// What tungstenite has written: pongs and the close frame.
+    control: Vec<u8>,
+    control_written: usize,
+    /// Frames taken from the queue.
+    frames: VecDeque<Frame>,
+    /// How much of the first frame has been written.
+    written: usize,
+    needs_flush: bool,
+}
+
+/// What became of writing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wrote {
+    /// Everything is out and the queue wants the connection closed.
+    Close(CloseReason),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// A WebSocket on an upgraded stream, of which `read` has been read already. Frames over `frame_bytes` are refused.
+    pub(super) fn new(stream: S, read: &[u8], frame_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_frame_size(Some(frame_bytes))
+            .max_message_size(Some(frame_bytes));
+        Self {
+            stream,
+            protocol: WebSocketContext::from_partially_read(
+                read.to_vec(),
+                Role::Server,
+                Some(config),
+            ),
+            control: Vec::new(),
+            control_written: 0,
+            frames: VecDeque::new(),
+            written: 0,
+            needs_flush: false,
+        }
+    }
+
+    /// The next message of the client.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        if self.control.len() - self.control_written > CONTROL_LIMIT {
+            // Its pongs have to go out first; writing wakes us.
+            return Poll::Pending;
+        }
+        let mut shim = Shim {
+            stream: &mut self.stream,
+            control: &mut self.control,
+            cx,
+        };
+        match self.protocol.read(&mut shim) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            other => Poll::Ready(other),
+        }
+    }
+
+    /// Writes what waits in the queue and what tungstenite owes, for as long as the stream takes it. Adds what it wrote
+    /// to `progress`. Ready only when the connection is to be closed, or has failed.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &SendQueue,
+        progress: &mut usize,
+    ) -> Poll<io::Result<Wrote>> {
+        loop {
+            if self.frames.is_empty() {
+                match queue.poll_take(cx, &mut self.frames) {
+                    Poll::Ready(Taken::Frames) => {}
+                    Poll::Ready(Taken::Close(reason)) => {
+                        if reason != CloseReason::SlowConsumer {
+                            ready!(self.poll_drain(cx))?;
+                        }
+                        return Poll::Ready(Ok(Wrote::Close(reason)));
+                    }
+                    Poll::Pending => {
+                        ready!(self.poll_drain(cx))?;
+                        return Poll::Pending;
+                    }
+                }
+            } else if queue.closing() == Some(CloseReason::SlowConsumer) {
+                return Poll::Ready(Ok(Wrote::Close(CloseReason::SlowConsumer)));
+            }
+            if self.written == 0 {
+                ready!(self.poll_control(cx))?;
+            }
+            *progress += ready!(self.poll_frames(cx, queue))?;
+        }
+    }
+
+    /// Begins the closing handshake: the close frame goes behind what is half written, everything else is dropped.
+    pub(super) fn start_close(&mut self, reason: CloseReason) {
+        if self.written == 0 {
+            self.frames.clear();
+        } else {
+            self.frames.truncate(1);
+        }
+        let frame = CloseFrame {
+            code: CloseCode::from(reason.code()),
+            reason: reason.text().into(),
+        };
+        let mut shim = Shim {
+            stream: &mut self.stream,
+            control: &mut self.control,
+            cx: &mut Context::from_waker(std::task::Waker::noop()),
+        };
+        // The buffer takes everything; an error says that a close frame has been sent before.
+        let _ = self.protocol.close(&mut shim, Some(frame));
+    }
+
+    /// Writes all that is left.
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(frame) = self.frames.front().filter(|_| self.written > 0) {
+            let frame = frame.clone();
+            while let Some(rest) = frame
+                .bytes()
+                .get(self.written..)
+                .filter(|rest| !rest.is_empty())
+            {
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+                self.written += nonzero(written)?;
+                self.needs_flush = true;
+            }
+            self.written = 0;
+            self.frames.pop_front();
+        }
+        ready!(self.poll_control(cx))?;
+        if self.needs_flush {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.needs_flush = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the stream: TLS says that nothing more will come.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    /// Writes what tungstenite owes. Only between two frames.
+    fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self
+            .control
+            .get(self.control_written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            self.control_written += nonzero(written)?;
+            self.needs_flush = true;
+        }
+        if self.control_written > 0 {
+            self.control = Vec::new();
+            self.control_written = 0;
+            // Reading may have stopped for the pongs that are out now.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes frames once; returns how many bytes of them went out.
+    fn poll_frames(&mut self, cx: &mut Context<'_>, queue: &SendQueue) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+        let mut skip = self.written;
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(frame.bytes().get(skip..).unwrap_or_default());
+            skip = 0;
+            count += 1;
+        }
+        let slices = slices.get(..count).unwrap_or_default();
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        nonzero(written)?;
+        self.needs_flush = true;
+        let mut rest = self.written + written;
+        let mut frames = 0;
+        let mut bytes = 0;
+        while let Some(frame) = self.frames.front().filter(|frame| frame.wire_len() <= rest) {
+            rest -= frame.wire_len();
+            bytes += frame.wire_len();
+            frames += 1;
+            self.frames.pop_front();
+        }
+        self.written = rest;
+        queue.written(frames, bytes);
+        if self.frames.is_empty() && self.frames.capacity() > KEPT_CAPACITY {
+            self.frames = VecDeque::new();
+        }
+        Poll::Ready(Ok(written))
+    }
+}
+
+fn nonzero(written: usize) -> io::Result<usize> {
+    if written == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(written)
+}
+
+/// The stream as tungstenite sees it during one call: it reads from it, and writes into our buffer.
+struct Shim<'a, 'b, S> {
+    stream: &'a mut S,
+    control: &'a mut Vec<u8>,
+    cx: &'a mut Context<'b>,
+}
+
+impl<S: AsyncRead + Unpin> Read for Shim<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.stream).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl<S> Write for Shim<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.control.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

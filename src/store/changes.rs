@@ -1,0 +1,84 @@
+//! What one change writes and removes.
+
+use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
+use super::{keys, keys::tag};
+use crate::protocol::ConnectionId;
+
+/// The writes of one change: all of them become durable at once, or none does.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Key and value; no value removes the key. Later entries win.
+    pub(super) entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Changes {
+    /// No change yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many records change.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Writes a connection.
+    pub fn put_connection(&mut self, id: ConnectionId, record: &ConnectionRecord) {
+        self.put(keys::connection(id), encode(record));
+    }
+
+    /// Removes a connection.
+    pub fn remove_connection(&mut self, id: ConnectionId) {
+        self.remove(keys::connection(id));
+    }
+
+    /// Writes a subscription.
+    pub fn put_subscription(&mut self, channel: &str, sequence: u64, record: &SubscriptionRecord) {
+        self.put(keys::subscription(channel, sequence), encode(record));
+    }
+
+    /// Removes a subscription.
+    pub fn remove_subscription(&mut self, channel: &str, sequence: u64) {
+        self.remove(keys::subscription(channel, sequence));
+    }
+
+    /// Writes a channel's totals.
+    pub fn put_channel(&mut self, name: &str, record: &ChannelRecord) {
+        self.put(keys::channel(name), encode(record));
+    }
+
+    /// Removes a channel.
+    pub fn remove_channel(&mut self, name: &str) {
+        self.remove(keys::channel(name));
+    }
+
+    /// Marks a single-use token as spent until it expires (Unix time in seconds).
+    pub fn spend(&mut self, token: &[u8], until: u64) {
+        let key = keys::spent(token);
+        self.put(keys::expiry(until, &key), Vec::new());
+        self.put(key, until.to_be_bytes().to_vec());
+    }
+
+    /// Removes what an expiry entry names, and the entry.
+    pub(super) fn expire(&mut self, entry: &[u8]) {
+        if let Some((_, key)) = keys::parse_expiry(entry)
+            && key.first() != Some(&tag::META)
+        {
+            self.remove(key.to_vec());
+        }
+        self.remove(entry.to_vec());
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.entries.push((key, Some(value)));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.entries.push((key, None));
+    }
+}

@@ -1,0 +1,191 @@
+//! Group commit: a commit starts as soon as the one before is down, and takes all that has gathered meanwhile.
+//!
+//! One thread owns the writing. What waits for a change (`T`, the hub's deliveries) is handed back in the order in which
+//! the changes came, after they are durable: applied as one batch, flushed, and the log synced by a handle of our own,
+//! because sled's flush ends in `sync_file_range`, which does not survive a power cut.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::open::{Inner, contain};
+use super::records::encode;
+use super::{Changes, Store, StoreError, keys};
+
+/// In periodic durability, how long a commit may wait for the disk.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// When a change counts as made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When it is on disk: it survives a power cut.
+    #[default]
+    Commit,
+    /// At once; it is on disk within half a second. A crash of the process loses up to that much, a power cut too.
+    Periodic,
+}
+
+/// Takes changes, makes them durable in order, and releases what waits for them.
+///
+/// The queue has no bound of its own: whoever submits holds a permit of the hub's, and those are bounded.
+#[derive(Debug)]
+pub struct Committer<T> {
+    shared: Arc<Shared<T>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
+    arrived: Condvar,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    waiting: Vec<(Changes, T)>,
+    closed: bool,
+}
+
+impl<T: Send + 'static> Committer<T> {
+    /// Starts the thread. `release` gets what waited for a commit, in order, once it is durable; `failed` is called
+    /// once if the disk fails: nothing is released from then on, because nothing can be promised any more.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        store: &Store,
+        durability: Durability,
+        release: impl FnMut(Vec<T>) + Send + 'static,
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                waiting: Vec::new(),
+                closed: false,
+            }),
+            arrived: Condvar::new(),
+        });
+        let worker = Worker {
+            shared: Arc::clone(&shared),
+            store: Arc::clone(&store.inner),
+            durability,
+            commit: store.inner.last_commit,
+            unsynced: None,
+        };
+        let closing = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("commit".to_owned())
+            .spawn(move || {
+                let result = worker.run(release);
+                let mut queue = closing.queue.lock();
+                queue.closed = true;
+                queue.waiting.clear();
+                drop(queue);
+                if let Err(error) = result {
+                    failed(error);
+                }
+            })?;
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Submits a change and what waits for it. Both are dropped after [`Committer::finish`] or a failure.
+    pub fn submit(&self, changes: Changes, waiting: T) {
+        let mut queue = self.shared.queue.lock();
+        if queue.closed {
+            return;
+        }
+        queue.waiting.push((changes, waiting));
+        let first = queue.waiting.len() == 1;
+        drop(queue);
+        if first {
+            self.shared.arrived.notify_one();
+        }
+    }
+
+    /// Commits what was submitted and stops. Blocks until it is down.
+    pub fn finish(&self) {
+        self.shared.queue.lock().closed = true;
+        self.shared.arrived.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker<T> {
+    shared: Arc<Shared<T>>,
+    store: Arc<Inner>,
+    durability: Durability,
+    commit: u64,
+    /// Since when something waits for the disk; in commit durability never for longer than one commit.
+    unsynced: Option<Instant>,
+}
+
+impl<T> Worker<T> {
+    fn run(mut self, mut release: impl FnMut(Vec<T>)) -> Result<(), StoreError> {
+        while let Some(gathered) = self.gather() {
+            let mut batch = sled::Batch::default();
+            let mut waiting = Vec::with_capacity(gathered.len());
+            let mut writes = false;
+            for (changes, waits) in gathered {
+                writes |= !changes.is_empty();
+                for (key, value) in changes.entries {
+                    match value {
+                        Some(value) => batch.insert(key, value),
+                        None => batch.remove(key),
+                    }
+                }
+                waiting.push(waits);
+            }
+            if writes {
+                self.commit += 1;
+                batch.insert(keys::COMMIT, encode(&self.commit));
+                contain(|| self.store.tree.apply_batch(batch))?;
+                self.unsynced.get_or_insert_with(Instant::now);
+            }
+            if let Some(since) = self.unsynced
+                && (self.durability == Durability::Commit || since.elapsed() >= PERIOD)
+            {
+                self.sync()?;
+            }
+            release(waiting);
+        }
+        self.sync()
+    }
+
+    /// Waits for changes and takes all there are; `None` when it is over.
+    fn gather(&mut self) -> Option<Vec<(Changes, T)>> {
+        let mut queue = self.shared.queue.lock();
+        loop {
+            if !queue.waiting.is_empty() {
+                return Some(std::mem::take(&mut queue.waiting));
+            }
+            if queue.closed {
+                return None;
+            }
+            match self.unsynced {
+                None => self.shared.arrived.wait(&mut queue),
+                Some(since) => {
+                    let due = since + PERIOD;
+                    if self.shared.arrived.wait_until(&mut queue, due).timed_out() {
+                        // Nothing came, but what came before is due on disk.
+                        return Some(Vec::new());
+                    }
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        contain(|| self.store.db.flush())?;
+        self.store.log.sync_data().map_err(StoreError::Sync)?;
+        self.store.tripwire.note(self.commit);
+        self.unsynced = None;
+        Ok(())
+    }
+}

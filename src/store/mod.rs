@@ -1,0 +1,44 @@
+//! The database: sled, embedded, one process, one tree.
+//!
+//! - [`Changes`]: what one change writes and removes, as records of the keyspaces
+//! - [`Committer`]: many changes made durable at once, in order; what waits for them is released afterwards
+//! - [`Store`]: opening (with all the reasons to refuse), reading at boot, single-use tokens
+//!
+//! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
+//! share one tree under a leading tag, because sled makes a batch atomic within one tree.
+
+mod changes;
+mod committer;
+mod keys;
+mod open;
+mod records;
+#[cfg(test)]
+mod tests;
+mod tripwire;
+
+pub use changes::Changes;
+pub use committer::{Committer, Durability};
+pub use open::{OpenError, Options, Store};
+pub use records::{ChannelRecord, ConnectionRecord, SubscriptionRecord};
+
+/// Something went wrong between us and the disk. The database on disk is as it was after the last commit.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database reported an error; a full or failing disk, mostly.
+    #[error("the database cannot be read or written: {0}")]
+    Database(#[from] sled::Error),
+    /// The disk did not take the data.
+    #[error("the database's log cannot be made durable: {0}")]
+    Sync(std::io::Error),
+    /// A record cannot be read.
+    #[error("a record of the keyspace `{keyspace}` cannot be read: {detail}")]
+    Record {
+        /// The keyspace.
+        keyspace: &'static str,
+        /// What the decoder said.
+        detail: String,
+    },
+    /// The database panicked: a bug in it, or damage that it does not expect.
+    #[error("the database failed inside: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,364 @@
+//! Opening the database, with every reason not to; and what is read from it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::records::{ChannelRecord, SubscriptionRecord, decode, encode};
+use super::tripwire::Tripwire;
+use super::{Changes, StoreError, keys, keys::tag};
+use crate::protocol::ConnectionId;
+
+/// The format that this version reads and writes.
+const SCHEMA_VERSION: u32 = 1;
+/// The tree that holds everything.
+const TREE: &[u8] = b"rollcall";
+/// How many expired entries one sweep removes at the most, to keep its commit short.
+const SWEEP: usize = 1_000;
+
+/// How to open the database.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder; made where it does not exist. The database is in `db` below it.
+    pub folder: PathBuf,
+    /// The page cache's bound, in bytes.
+    pub cache_bytes: u64,
+}
+
+/// Why the database cannot be opened. Nothing in it has been changed by us.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error(
+        "the data folder {} is in use by {holder}: only one server may use it at a time; stop that one, or give this one a data_dir of its own",
+        folder.display()
+    )]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+        /// Who holds it, as well as we know.
+        holder: String,
+    },
+    /// A later version wrote it.
+    #[error(
+        "the database in {} has format {found}, and this version knows formats up to {known}: install the version that wrote it (or a later one); it was left as it is",
+        folder.display()
+    )]
+    NewerFormat {
+        /// The data folder.
+        folder: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The latest format known.
+        known: u32,
+    },
+    /// It is damaged.
+    #[error(
+        "the database in {} is damaged: {detail}. Put a backup in its place; or, if who was here may be forgotten, move the folder away (`mv {0} {0}.damaged`) and start again with an empty one: clients reconnect by themselves",
+        folder.display()
+    )]
+    Damaged {
+        /// The data folder.
+        folder: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The folder or a file in it cannot be read or written.
+    #[error("the data folder {} cannot be used: {error} ({what})", folder.display())]
+    Io {
+        /// The data folder.
+        folder: PathBuf,
+        /// What we were doing.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// The open database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) db: sled::Db,
+    pub(super) tree: sled::Tree,
+    /// sled's log, by a handle of ours: its own flush does not survive a power cut.
+    pub(super) log: File,
+    pub(super) tripwire: Tripwire,
+    /// The number of the last commit in the database when it was opened.
+    pub(super) last_commit: u64,
+    /// Held for as long as the database is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the database, or makes an empty one where there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: in use, of a newer format, damaged, or not to be read or written.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        let folder = &options.folder;
+        let io = |what| {
+            move |error| OpenError::Io {
+                folder: folder.clone(),
+                what,
+                error,
+            }
+        };
+        let damaged = |detail: String| OpenError::Damaged {
+            folder: folder.clone(),
+            detail,
+        };
+        fs::create_dir_all(folder).map_err(io("making the folder"))?;
+        let lock = lock(folder)?;
+        let tripwire = Tripwire::open(folder).map_err(io("opening the file `last-commit`"))?;
+        let path = folder.join("db");
+        let known_before = path.join("db").exists();
+        if !known_before && tripwire.last() > 0 {
+            return Err(damaged(format!(
+                "{} commits were made, but its log is missing",
+                tripwire.last()
+            )));
+        }
+        let db = contain(|| {
+            sled::Config::new()
+                .path(&path)
+                .cache_capacity(options.cache_bytes)
+                .flush_every_ms(None)
+                .mode(sled::Mode::HighThroughput)
+                .open()
+        })
+        .map_err(|error| match error {
+            StoreError::Database(sled::Error::Io(error))
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                io("opening the database")(error)
+            }
+            error => damaged(error.to_string()),
+        })?;
+        let tree = contain(|| db.open_tree(TREE)).map_err(|e| damaged(e.to_string()))?;
+        let schema = contain(|| tree.get(keys::SCHEMA)).map_err(|e| damaged(e.to_string()))?;
+        match schema {
+            Some(value) => {
+                let found: u32 = decode("meta", &value).map_err(|e| damaged(e.to_string()))?;
+                if found > SCHEMA_VERSION {
+                    return Err(OpenError::NewerFormat {
+                        folder: folder.clone(),
+                        found,
+                        known: SCHEMA_VERSION,
+                    });
+                }
+            }
+            None if tripwire.last() > 0 => {
+                return Err(damaged(format!(
+                    "{} commits were made, but none of them is there",
+                    tripwire.last()
+                )));
+            }
+            None => {
+                contain(|| tree.insert(keys::SCHEMA, encode(&SCHEMA_VERSION)))
+                    .map_err(|e| damaged(e.to_string()))?;
+            }
+        }
+        let last_commit = match contain(|| tree.get(keys::COMMIT)) {
+            Ok(Some(value)) => decode("meta", &value).map_err(|e| damaged(e.to_string()))?,
+            Ok(None) => 0,
+            Err(error) => return Err(damaged(error.to_string())),
+        };
+        if last_commit < tripwire.last() {
+            return Err(damaged(format!(
+                "it ends at commit {last_commit}, but commit {} was made",
+                tripwire.last()
+            )));
+        }
+        let log = File::open(path.join("db")).map_err(io("opening the database's log"))?;
+        sync_folder(folder).map_err(io("making the folder durable"))?;
+        sync_folder(&path).map_err(io("making the folder durable"))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                db,
+                tree,
+                log,
+                tripwire,
+                last_commit,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Reads all subscriptions, channel by channel and in order of their sequence, with each channel's stored totals.
+    ///
+    /// # Errors
+    /// When the database or a record of it cannot be read.
+    pub fn read_channels(
+        &self,
+        mut each: impl FnMut(&str, Option<ChannelRecord>, Vec<(u64, SubscriptionRecord)>),
+    ) -> Result<(), StoreError> {
+        contain_store(|| {
+            let mut current: Option<(String, Vec<(u64, SubscriptionRecord)>)> = None;
+            let mut finish = |current: Option<(String, Vec<_>)>| -> Result<(), StoreError> {
+                if let Some((name, subscriptions)) = current {
+                    each(&name, self.channel(&name)?, subscriptions);
+                }
+                Ok(())
+            };
+            for entry in self.inner.tree.scan_prefix([tag::SUBSCRIPTION]) {
+                let (key, value) = entry?;
+                let Some((channel, sequence)) = keys::parse_subscription(&key) else {
+                    return Err(StoreError::Record {
+                        keyspace: "subscription",
+                        detail: "a key names no channel".to_owned(),
+                    });
+                };
+                let record = decode("subscription", &value)?;
+                match &mut current {
+                    Some((name, subscriptions)) if name == channel => {
+                        subscriptions.push((sequence, record));
+                    }
+                    other => {
+                        let next = (channel.to_owned(), vec![(sequence, record)]);
+                        finish(other.replace(next))?;
+                    }
+                }
+            }
+            finish(current)
+        })
+    }
+
+    /// The names of channels that have totals stored.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn channel_names(&self) -> Result<Vec<String>, StoreError> {
+        contain_store(|| {
+            self.inner
+                .tree
+                .scan_prefix([tag::CHANNEL])
+                .keys()
+                .map(|key| {
+                    let name = key?.get(1..).unwrap_or_default().to_vec();
+                    Ok(String::from_utf8_lossy(&name).into_owned())
+                })
+                .collect()
+        })
+    }
+
+    /// The ids of all stored connections.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn connection_ids(&self) -> Result<Vec<ConnectionId>, StoreError> {
+        contain_store(|| {
+            let mut ids = Vec::new();
+            for key in self.inner.tree.scan_prefix([tag::CONNECTION]).keys() {
+                if let Some(id) = key?.get(1..).and_then(|id| id.try_into().ok()) {
+                    ids.push(ConnectionId::from_bytes(id));
+                }
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Whether a single-use token is spent, as far as commits have been applied.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_spent(&self, token: &[u8]) -> Result<bool, StoreError> {
+        contain(|| self.inner.tree.contains_key(keys::spent(token)))
+    }
+
+    /// What has expired by `now` (Unix time in seconds), to be removed: a bounded number of entries; call again while
+    /// there are any.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn expired(&self, now: u64) -> Result<Changes, StoreError> {
+        contain_store(|| {
+            let mut changes = Changes::new();
+            let due = keys::expiry(0, &[])..keys::expiry(now.saturating_add(1), &[]);
+            for entry in self.inner.tree.range(due).keys().take(SWEEP) {
+                changes.expire(&entry?);
+            }
+            Ok(changes)
+        })
+    }
+
+    /// The database's size on disk, in bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        contain(|| self.inner.db.size_on_disk())
+    }
+
+    fn channel(&self, name: &str) -> Result<Option<ChannelRecord>, StoreError> {
+        self.inner
+            .tree
+            .get(keys::channel(name))?
+            .map(|value| decode("channel", &value))
+            .transpose()
+    }
+}
+
+/// Calls into sled, whose unwritten invariants panic where a database is damaged.
+pub(super) fn contain<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    contain_store(|| call().map_err(StoreError::from))
+}
+
+fn contain_store<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(StoreError::Panicked(text.unwrap_or_default()))
+    })
+}
+
+/// Takes the folder for this process, and leaves our pid in it for whoever finds it taken.
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let io = |what| {
+        move |error| OpenError::Io {
+            folder: folder.to_owned(),
+            what,
+            error,
+        }
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(folder.join("lock"))
+        .map_err(io("opening the file `lock`"))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(io("writing the file `lock`"))?;
+            file.rewind().map_err(io("writing the file `lock`"))?;
+            writeln!(file, "{}", std::process::id()).map_err(io("writing the file `lock`"))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            Err(OpenError::InUse {
+                folder: folder.to_owned(),
+                holder: match holder.trim() {
+                    "" => "another process".to_owned(),
+                    pid => format!("the process {pid}"),
+                },
+            })
+        }
+        Err(TryLockError::Error(error)) => Err(io("locking the file `lock`")(error)),
+    }
+}
+
+/// Makes new names in a folder survive a power cut.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,220 @@
+//! The store with a real database in a temporary folder.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_bytes::ByteArray;
+
+use super::*;
+
+fn options(folder: &Path) -> Options {
+    Options {
+        folder: folder.to_owned(),
+        cache_bytes: 8 << 20,
+    }
+}
+
+fn subscription(n: u64) -> SubscriptionRecord {
+    SubscriptionRecord {
+        connection: ByteArray::new(u128::from(n).to_be_bytes()),
+        joined: n,
+        stamp: n,
+        uid: Some(format!("user-{n}")),
+        umd: r#"{"status":"here, and with a little more to say than nothing"}"#.to_owned(),
+        alias: None,
+        uncounted: false,
+    }
+}
+
+/// Commits what `fill` writes and closes the database.
+fn commit(folder: &Path, fill: impl FnOnce(&Committer<u64>)) -> Vec<u64> {
+    let store = Store::open(&options(folder)).unwrap();
+    let (sender, released) = mpsc::channel();
+    let committer = Committer::start(
+        &store,
+        Durability::Commit,
+        move |waiting| waiting.into_iter().for_each(|n| sender.send(n).unwrap()),
+        |error| panic!("{error}"),
+    )
+    .unwrap();
+    fill(&committer);
+    committer.finish();
+    released.into_iter().collect()
+}
+
+fn read(
+    folder: &Path,
+) -> Result<Vec<(String, u64, SubscriptionRecord)>, Box<dyn std::error::Error>> {
+    let store = Store::open(&options(folder))?;
+    let mut all = Vec::new();
+    store.read_channels(|channel, _, subscriptions| {
+        for (sequence, record) in subscriptions {
+            all.push((channel.to_owned(), sequence, record));
+        }
+    })?;
+    Ok(all)
+}
+
+fn fill(committer: &Committer<u64>, range: std::ops::Range<u64>) {
+    for n in range {
+        let mut changes = Changes::new();
+        changes.put_subscription(&format!("presence.{}", n % 7), n, &subscription(n));
+        committer.submit(changes, n);
+    }
+}
+
+#[test]
+fn what_is_released_is_in_the_database_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let released = commit(folder.path(), |committer| {
+        fill(committer, 0..500);
+        let mut changes = Changes::new();
+        changes.remove_subscription("presence.0", 7);
+        committer.submit(changes, 500);
+    });
+    assert_eq!(released, (0..=500).collect::<Vec<_>>());
+    let all = read(folder.path()).unwrap();
+    assert_eq!(all.len(), 499);
+    let mut sorted = all.clone();
+    sorted.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    assert_eq!(all, sorted, "channel by channel, by sequence");
+    assert!(all.iter().all(|(_, n, record)| *record == subscription(*n)));
+}
+
+#[test]
+fn periodic_durability_releases_at_once_and_syncs_when_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&options(folder.path())).unwrap();
+    let (sender, released) = mpsc::channel();
+    let committer = Committer::start(
+        &store,
+        Durability::Periodic,
+        move |waiting: Vec<u64>| waiting.into_iter().for_each(|n| sender.send(n).unwrap()),
+        |error| panic!("{error}"),
+    )
+    .unwrap();
+    fill(&committer, 0..1);
+    released.recv_timeout(Duration::from_secs(10)).unwrap();
+    committer.finish();
+    drop((committer, store));
+    assert_eq!(read(folder.path()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_second_opener_is_told_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let _store = Store::open(&options(folder.path())).unwrap();
+    let error = Store::open(&options(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(error.to_string().contains(&std::process::id().to_string()));
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    commit(folder.path(), |committer| fill(committer, 0..10));
+    let store = Store::open(&options(folder.path())).unwrap();
+    store
+        .inner
+        .tree
+        .insert(keys::SCHEMA, records::encode(&99u32))
+        .unwrap();
+    store.inner.db.flush().unwrap();
+    drop(store);
+    for _ in 0..2 {
+        let error = Store::open(&options(folder.path())).unwrap_err();
+        assert!(matches!(error, OpenError::NewerFormat { found: 99, .. }));
+    }
+}
+
+#[test]
+fn a_spent_token_stays_spent_until_it_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    commit(folder.path(), |committer| {
+        let mut changes = Changes::new();
+        changes.spend(b"connect\0one", 100);
+        changes.spend(b"connect\0two", 200);
+        committer.submit(changes, 0);
+    });
+    let store = Store::open(&options(folder.path())).unwrap();
+    assert!(store.is_spent(b"connect\0one").unwrap());
+    assert!(!store.is_spent(b"connect\0three").unwrap());
+    assert!(store.expired(99).unwrap().is_empty());
+    let due = store.expired(100).unwrap();
+    drop(store);
+    commit(folder.path(), |committer| committer.submit(due, 0));
+    let store = Store::open(&options(folder.path())).unwrap();
+    assert!(!store.is_spent(b"connect\0one").unwrap());
+    assert!(store.is_spent(b"connect\0two").unwrap());
+    assert!(store.expired(150).unwrap().is_empty());
+}
+
+/// Damage anywhere either leaves everything readable or is noticed: it never passes for an older or an empty database.
+#[test]
+fn damage_is_noticed_or_harmless() {
+    let pristine = tempfile::tempdir().unwrap();
+    for round in 0..8 {
+        commit(pristine.path(), |committer| {
+            fill(committer, round * 200..(round + 1) * 200);
+        });
+    }
+    let expected = read(pristine.path()).unwrap();
+    let log = pristine.path().join("db/db");
+    let size = fs::metadata(&log).unwrap().len();
+    type Damage = Box<dyn Fn(&fs::File)>;
+    let mut damages: Vec<(String, Damage)> = vec![
+        ("emptied".into(), Box::new(|file| file.set_len(0).unwrap())),
+        (
+            "overwritten".into(),
+            Box::new(move |file| {
+                file.write_all_at(&vec![0x5a; size as usize], 0).unwrap();
+            }),
+        ),
+        (
+            "cut in half".into(),
+            Box::new(move |file| file.set_len(size / 2).unwrap()),
+        ),
+    ];
+    for step in 0..24 {
+        let at = size * step / 24 + 11;
+        damages.push((
+            format!("64 bytes at {at} of {size}"),
+            Box::new(move |file| file.write_all_at(&[0xa5; 64], at).unwrap()),
+        ));
+    }
+    let mut refused = 0;
+    for (name, damage) in damages {
+        let folder = tempfile::tempdir().unwrap();
+        copy(pristine.path(), folder.path());
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(folder.path().join("db/db"))
+            .unwrap();
+        damage(&file);
+        drop(file);
+        match read(folder.path()) {
+            Ok(found) => assert_eq!(found.len(), expected.len(), "silently lost: {name}"),
+            Err(error) => {
+                refused += 1;
+                assert!(!error.to_string().is_empty(), "{name}");
+            }
+        }
+    }
+    assert!(refused >= 3, "only {refused} noticed");
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
