@@ -29,6 +29,7 @@
 //! is told something may rely on it.
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod hub;
 pub mod presence;

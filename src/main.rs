@@ -1,1 +1,7 @@
-fn main() {}
+//! Rollcall's one program: parse the command line, run one command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollcall::cli::main()
+}
