@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -25,6 +25,9 @@ const MAX_HEAD: usize = 65_536;
 const BACKLOG: u32 = 4_096;
 /// How long accepting rests when the system has no descriptor for us.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// The first byte of a TLS connection: a record of the handshake.
+const TLS_HANDSHAKE: u8 = 22;
 
 /// What is said to a client that speaks HTTP without TLS.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 91\r\nConnection: close\r\n\r\n{\"error\":{\"code\":\"TLS_REQUIRED\",\"message\":\"this port speaks TLS: use https:// or wss://\"}}\n";
@@ -72,15 +75,20 @@ async fn serve(
     _permit: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
-    let acceptor = TlsAcceptor::from(shared.tls.current());
-    let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream).into_fallible());
-    let stream = match Box::pin(handshake).await {
+    let handshake = async {
+        let mut first = [0];
+        stream.peek(&mut first).await?;
+        if first.first() == Some(&TLS_HANDSHAKE) {
+            let acceptor = TlsAcceptor::from(shared.tls.current());
+            acceptor.accept(stream).await
+        } else {
+            answer_plain(stream).await
+        }
+    };
+    let stream = match Box::pin(timeout(HANDSHAKE_TIMEOUT, handshake)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err((error, mut stream))) => {
+        Ok(Err(error)) => {
             debug!(%peer, %error, "TLS handshake failed");
-            if is_plain_text(&error) {
-                let _ = timeout(HANDSHAKE_TIMEOUT, stream.write_all(PLAIN_HTTP)).await;
-            }
             return;
         }
         Err(_) => {
@@ -100,17 +108,17 @@ async fn serve(
     }
 }
 
-/// Whether the client began with something that is no TLS record at all.
-fn is_plain_text(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        .is_some_and(|error| {
-            matches!(
-                error,
-                rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)
-            )
-        })
+/// Tells a client that does not speak TLS that it must, in plain HTTP, in case it is that.
+async fn answer_plain<T>(mut stream: TcpStream) -> io::Result<T> {
+    stream.write_all(PLAIN_HTTP).await?;
+    stream.shutdown().await?;
+    // What it still sends is thrown away: closing before would make its system throw away our answer.
+    let mut buffer = [0; 1024];
+    while stream.read(&mut buffer).await? > 0 {}
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the client does not speak TLS",
+    ))
 }
 
 #[cfg(test)]

@@ -170,20 +170,26 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(reason) = reason {
         socket.start_close(reason);
     }
+    // After a violation of the protocol, what follows makes no sense.
+    let intelligible = !matches!(
+        reason,
+        Some(CloseReason::TooBig | CloseReason::Protocol | CloseReason::InvalidText)
+    );
     let _ = timeout(patience, async {
-        if poll_fn(|cx| socket.poll_drain(cx)).await.is_err() {
-            return;
-        }
-        if reason.is_some() {
+        poll_fn(|cx| socket.poll_drain(cx)).await.ok()?;
+        if reason.is_some() && intelligible {
             // Until they have answered, what they send is thrown away.
-            loop {
-                match poll_fn(|cx| socket.poll_read(cx)).await {
-                    Ok(Message::Close(_)) | Err(_) => break,
-                    Ok(_) => {}
-                }
-            }
+            while !matches!(
+                poll_fn(|cx| socket.poll_read(cx)).await,
+                Ok(Message::Close(_)) | Err(_)
+            ) {}
         }
-        let _ = poll_fn(|cx| socket.poll_shutdown(cx)).await;
+        poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
+        if !intelligible {
+            // Closing on unread bytes would make the client's system throw away our close frame.
+            while poll_fn(|cx| socket.poll_discard(cx)).await.ok()? > 0 {}
+        }
+        Some(())
     })
     .await;
 }
