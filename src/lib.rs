@@ -30,6 +30,7 @@
 //! is told something may rely on it.
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod hub;
 pub mod messages;

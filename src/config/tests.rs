@@ -773,6 +773,11 @@ fn verification_keys_are_checked() {
             "must be Base64",
         ),
         (
+            "algorithm = \"HS256\"\nsecret_file = \"jwt.pub.pem\"",
+            "secret_file",
+            "must be Base64",
+        ),
+        (
             "algorithm = \"HS256\"\npublic_key_file = \"jwt.pub.pem\"",
             "public_key_file",
             "HS256 has no use for it",

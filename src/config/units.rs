@@ -74,8 +74,12 @@ fn split(text: &str) -> Option<(u64, &str)> {
     Some((digits.parse().ok()?, unit.trim_start()))
 }
 
-/// Decodes Base64 in either alphabet, with or without padding, and over several lines.
+/// Decodes Base64 in either alphabet, with or without padding, and over several lines. A PEM file is none, although its
+/// dashes and letters could all be taken for Base64: a public key must never become a secret.
 pub fn base64(text: &str) -> Option<Vec<u8>> {
+    if text.contains("-----") {
+        return None;
+    }
     let text: String = text
         .chars()
         .filter(|c| !c.is_ascii_whitespace())
@@ -186,6 +190,8 @@ mod tests {
             assert_eq!(base64(text).as_deref(), Some(&bytes[..]), "{text}");
         }
         assert_eq!(base64("not base64!"), None);
+        let pem = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+        assert_eq!(base64(pem), None);
     }
 
     #[test]

@@ -1,0 +1,231 @@
+//! `rollcall check`: everything that could stop a start, said before the start.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::config::{Config, Durability, show_duration, show_size};
+
+use super::serve::{ConfigFile, sources};
+use super::{Failure, output, tls};
+
+/// Check the configuration as `serve` would read it
+///
+/// Reads file and environment, every key and certificate that they name, and looks at the data directory. Prints a
+/// summary, or everything that is wrong and what mends it. Changes nothing, and may be run beside a server.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::load(&sources(args.file.file(), Vec::new()))?;
+    let wrong = problems(&config);
+    if !wrong.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the configuration cannot be used\n{}",
+            wrong.join("\n")
+        )));
+    }
+    for warning in warnings(&config) {
+        output::remark(&format!("rollcall: warning: {warning}"));
+    }
+    output::say(&summary(&args.file.path(), &config))
+}
+
+/// What reading the configuration alone does not show.
+pub(super) fn problems(config: &Config) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(error) = tls::check_pair(&config.tls.certificate, &config.tls.private_key) {
+        wrong.push(format!("tls: {error}"));
+    }
+    for webhook in &config.events.webhooks {
+        if let Some(file) = &webhook.ca_file
+            && let Err(error) = tls::client(Some(file))
+        {
+            wrong.push(format!(
+                "events.webhooks: {}: ca_file: {error}",
+                webhook.name
+            ));
+        }
+    }
+    if let Err(reason) = usable(&config.data_dir) {
+        wrong.push(format!("data_dir: {reason}"));
+    }
+    wrong
+}
+
+/// Whether the directory, or the nearest one above it that exists, can be written to. Makes nothing that stays.
+fn usable(data_dir: &Path) -> Result<(), String> {
+    let mut dir = data_dir;
+    while !dir.exists() {
+        match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => dir = parent,
+            _ => {
+                dir = Path::new(".");
+                break;
+            }
+        }
+    }
+    if !dir.is_dir() {
+        return Err(format!(
+            "{} is not a directory; choose another place",
+            dir.display()
+        ));
+    }
+    let probe = dir.join(format!(".rollcall-check-{}", std::process::id()));
+    match std::fs::File::create_new(&probe) {
+        Ok(_) => {
+            std::fs::remove_file(&probe).map_err(|error| format!("{}: {error}", probe.display()))
+        }
+        Err(error) => Err(format!(
+            "{} cannot be written to ({error}); let the user that rollcall runs as own it, or check as that user",
+            dir.display()
+        )),
+    }
+}
+
+/// What works and is unwise.
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let key = &config.tls.private_key;
+    if let Ok(metadata) = std::fs::metadata(key)
+        && metadata.permissions().mode() & 0o004 != 0
+    {
+        warnings.push(format!(
+            "everybody on this machine can read the private key {}; chmod 0600 or 0640 it",
+            key.display()
+        ));
+    }
+    for webhook in &config.events.webhooks {
+        if webhook.url.starts_with("http://") {
+            warnings.push(format!(
+                "the webhook {} is not encrypted: whoever is between reads who is present",
+                webhook.name
+            ));
+        }
+    }
+    warnings
+}
+
+fn summary(path: &Path, config: &Config) -> String {
+    let mut out = format!("{} is good:", path.display());
+    let mut line = |name: &str, value: String| {
+        let _ = write!(out, "\n  {name:<12} {value}");
+    };
+    let list = |items: Vec<String>| items.join(", ");
+    line(
+        "listen",
+        list(config.listen.iter().map(ToString::to_string).collect()),
+    );
+    let durability = match config.store.durability {
+        Durability::Commit => "on disk before anybody is told",
+        Durability::Periodic => "on disk soon after",
+    };
+    line(
+        "data_dir",
+        format!("{} ({durability})", config.data_dir.display()),
+    );
+    line(
+        "certificate",
+        format!(
+            "{} (valid now, and belongs to its key)",
+            config.tls.certificate.display()
+        ),
+    );
+    let keys = config.auth.keys.iter().map(|key| match key.id() {
+        Some(id) => format!("{} (kid {id})", key.algorithm()),
+        None => key.algorithm().to_string(),
+    });
+    line("token keys", list(keys.collect()));
+    for (name, value) in [
+        ("audience", &config.auth.audience),
+        ("issuer", &config.auth.issuer),
+    ] {
+        line(
+            name,
+            value.clone().unwrap_or_else(|| "not looked at".into()),
+        );
+    }
+    line(
+        "API keys",
+        match config.api.keys.len() {
+            0 => "none: the server HTTP API refuses everybody".into(),
+            n => n.to_string(),
+        },
+    );
+    line(
+        "presence",
+        format!(
+            "{} a channel, grace {} after a start, {} after a drop",
+            show_size(config.presence.channel_bytes),
+            show_duration(config.presence.boot_grace),
+            show_duration(config.presence.disconnect_grace)
+        ),
+    );
+    line(
+        "connections",
+        format!("at most {}", config.connection.max_connections),
+    );
+    let webhooks = config.events.webhooks.iter().map(|hook| hook.name.clone());
+    line(
+        "webhooks",
+        match config.events.webhooks.len() {
+            0 => "none".into(),
+            _ => list(webhooks.collect()),
+        },
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use crate::config::Sources;
+
+    use super::super::dev::DevFolder;
+    use super::*;
+
+    fn dev_config(dir: &Path) -> Config {
+        let folder = DevFolder::open_or_make(dir).unwrap();
+        Config::load(&Sources {
+            file: folder.config_file(),
+            ..Sources::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_good_configuration_is_summed_up() {
+        let temp = TempDir::new().unwrap();
+        let config = dev_config(temp.path());
+        assert_eq!(problems(&config), Vec::<String>::new());
+        assert_eq!(warnings(&config), Vec::<String>::new());
+        let text = summary(Path::new("x.toml"), &config);
+        assert!(text.starts_with("x.toml is good:\n"), "{text}");
+        assert!(text.contains("127.0.0.1:8443"), "{text}");
+        assert!(text.contains("ES256"), "{text}");
+        // Nothing was made.
+        assert!(!config.data_dir.exists());
+    }
+
+    #[test]
+    fn what_would_fail_later_is_found() {
+        let temp = TempDir::new().unwrap();
+        let mut config = dev_config(temp.path());
+        config.tls.private_key = config.tls.certificate.clone();
+        config.data_dir = temp.path().join("api-key").join("data");
+        let wrong = problems(&config);
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert!(
+            wrong[0].starts_with("tls: ") && wrong[0].contains("private key"),
+            "{wrong:?}"
+        );
+        assert!(
+            wrong[1].starts_with("data_dir: ") && wrong[1].contains("is not a directory"),
+            "{wrong:?}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Files that hold keys: made new with the right mode from the first moment, never over an existing one.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::Failure;
+
+/// Who may read a file besides its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privacy {
+    /// Nobody (mode 0600).
+    Private,
+    /// Everybody (mode 0644).
+    Public,
+}
+
+/// Makes a new file and puts it on disk.
+///
+/// # Errors
+/// When there is one of that name, or it cannot be written.
+pub(super) fn create(path: &Path, privacy: Privacy, text: &str) -> Result<(), Failure> {
+    let mode = match privacy {
+        Privacy::Private => 0o600,
+        Privacy::Public => 0o644,
+    };
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::Failed(format!(
+            "{} exists already and is left as it is; move it away or choose another place with --out DIR",
+            path.display()
+        )),
+        _ => Failure::Failed(format!("{} cannot be written: {error}", path.display())),
+    })
+}
+
+/// Makes a directory that only its owner may enter (mode 0700), and those above it; one that exists is left as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn create_dir(path: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| {
+            Failure::Failed(format!(
+                "the directory {} cannot be made: {error}",
+                path.display()
+            ))
+        })
+}
+
+/// Reads a small text file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", path.display())))
+}

@@ -1,0 +1,65 @@
+//! How long to wait before the next try: longer each time, and never the same for two clients, so that a server that
+//! comes back is not met by all of them at once.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Grows with every failure.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The connection was good: begin again with short waits.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The next wait, at least what the server asked for. `dice` is random.
+    pub(super) fn next(&mut self, asked: Option<Duration>, dice: u32) -> Duration {
+        let full = FIRST
+            .saturating_mul(1 << self.failures.min(10))
+            .min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        // Between half of it and all of it.
+        let jittered = full / 2 + (full / 2).mul_f64(f64::from(dice) / f64::from(u32::MAX));
+        asked.unwrap_or_default().min(2 * LONGEST) + jittered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound_and_begin_again() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<u128> = (0..9)
+            .map(|_| backoff.next(None, u32::MAX).as_millis())
+            .collect();
+        assert_eq!(
+            waits,
+            [
+                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
+            ]
+        );
+        backoff.reset();
+        assert_eq!(backoff.next(None, 0), FIRST / 2);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_jittered_and_no_shorter_than_asked(failures in 0u32..100, asked in 0u64..60, dice: u32) {
+            let mut backoff = Backoff { failures };
+            let asked = Duration::from_secs(asked);
+            let wait = backoff.next(Some(asked), dice);
+            prop_assert!(wait >= asked + FIRST / 2);
+            prop_assert!(wait <= asked + LONGEST);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `rollcall serve`: the server, and `--dev` for one that needs nothing.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, DEFAULT_FILE, ENV_PREFIX, Flag, FlagValue, REFERENCE, Sources};
+use crate::telemetry;
+
+use super::dev::{DEFAULT_DIR, DevDir, DevFolder, HOST};
+use super::output::{self, shell_word};
+use super::{Failure, check};
+
+/// Run the server
+///
+/// Reads the configuration file, the environment (ROLLCALL_DATA_DIR, ROLLCALL_PRESENCE__BOOT_GRACE and so on) and these
+/// flags, each overriding the one before; `rollcall check` says whether that is all right. SIGTERM or Ctrl-C stops the
+/// server, and who is present stays known; SIGHUP makes it read its certificate again.
+///
+/// With --dev it needs nothing at all: it makes a certificate, a signing key and an API key in ./rollcall-dev, listens on
+/// 127.0.0.1:8443 and prints what to try.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = format!("The configuration file:\n\n{REFERENCE}"))]
+pub(super) struct Args {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Listen here instead; may be repeated
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// Keep the database here instead
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Run a server for development, which needs no configuration
+    #[arg(long, conflicts_with = "config")]
+    dev: bool,
+    #[command(flatten)]
+    dev_dir: DevDir,
+}
+
+/// Which configuration file a command reads.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file [default: /etc/rollcall/rollcall.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// A file that was named must be there; without the usual one, the environment must say everything.
+    pub(super) fn file(&self) -> config::File {
+        match &self.config {
+            Some(path) => config::File::Required(path.clone()),
+            None => config::File::IfPresent(DEFAULT_FILE.into()),
+        }
+    }
+
+    /// What to call it.
+    pub(super) fn path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())
+    }
+}
+
+/// A file, this process's environment, and flags.
+pub(super) fn sources(file: config::File, flags: Vec<Flag>) -> Sources {
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with(ENV_PREFIX) || name == "CREDENTIALS_DIRECTORY")
+        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+        .collect();
+    Sources { file, env, flags }
+}
+
+impl Args {
+    fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        if !self.listen.is_empty() {
+            flags.push(Flag {
+                name: "--listen",
+                key: "listen",
+                value: FlagValue::Many(self.listen.clone()),
+            });
+        }
+        if let Some(dir) = &self.data_dir {
+            flags.push(Flag {
+                name: "--data-dir",
+                key: "data_dir",
+                value: FlagValue::One(dir.clone()),
+            });
+        }
+        flags
+    }
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    if !args.dev && args.dev_dir.dev_dir != Path::new(DEFAULT_DIR) {
+        return Err(Failure::Usage("--dev-dir goes with --dev".into()));
+    }
+    let folder = match args.dev {
+        true => Some(DevFolder::open_or_make(&args.dev_dir.dev_dir)?),
+        false => None,
+    };
+    let file = match &folder {
+        Some(folder) => folder.config_file(),
+        None => args.file.file(),
+    };
+    let config = Config::load(&sources(file, args.flags()))?;
+    let wrong = check::problems(&config);
+    if !wrong.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the configuration cannot be used\n{}",
+            wrong.join("\n")
+        )));
+    }
+    telemetry::init(&config.log).map_err(|error| Failure::Failed(error.to_string()))?;
+    let on_ready = move |addresses: &[SocketAddr]| {
+        if let Some(folder) = &folder {
+            welcome(folder, &args.dev_dir.dev_dir, addresses);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no threads to run on: {error}")))?;
+    runtime
+        .block_on(crate::server::run(config, on_ready))
+        .map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Tells a developer what there is, and what to type.
+fn welcome(folder: &DevFolder, dev_dir: &Path, addresses: &[SocketAddr]) {
+    let Some(address) = addresses.first() else {
+        return;
+    };
+    let host = dev_host(*address);
+    if let Err(error) = folder.remember_url(&format!("wss://{host}/v1")) {
+        tracing::warn!(%error, "`rollcall join` will not find this server by itself");
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "rollcall".into());
+    let mut join = shell_word(&program);
+    join.push_str(" join presence.lobby");
+    if dev_dir != Path::new(DEFAULT_DIR) {
+        join.push_str(&format!(
+            " --dev-dir {}",
+            shell_word(&dev_dir.display().to_string())
+        ));
+    }
+    let text = instructions(
+        &join,
+        &host,
+        &folder.certificate().display().to_string(),
+        &folder.api_key().display().to_string(),
+    );
+    // Without anybody to read it there is nothing to say, and the server goes on.
+    let _ = output::say(&text);
+}
+
+fn instructions(join: &str, host: &str, certificate: &str, api_key: &str) -> String {
+    let certificate = shell_word(certificate);
+    format!(
+        "Rollcall is ready on wss://{host}/v1, for development only: its keys are on this disk, unprotected.\n\
+         \n\
+         To see who is here, type in two other terminals, in this directory:\n\
+         \n  {join} --uid Jim\
+         \n  {join} --uid Dwight\n\
+         \n\
+         Whether it is alive:\n\
+         \n  curl --cacert {certificate} https://{host}/healthz\n\
+         \n\
+         A token for a client of your own comes from `rollcall token --uid Jim --subscribe 'presence.*'`; the API key is \
+         in {api_key}. Ctrl-C stops the server."
+    )
+}
+
+/// How a client on this machine calls an address: by the name that the certificate has, where that leads there.
+fn dev_host(address: SocketAddr) -> String {
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        format!("{HOST}:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_address_goes_by_the_certificates_name() {
+        for (address, host) in [
+            ("127.0.0.1:8443", "localhost:8443"),
+            ("[::1]:9000", "localhost:9000"),
+            ("0.0.0.0:8443", "localhost:8443"),
+            ("192.0.2.1:8443", "192.0.2.1:8443"),
+        ] {
+            assert_eq!(dev_host(address.parse().unwrap()), host);
+        }
+    }
+
+    #[test]
+    fn the_instructions_can_be_typed_as_they_stand() {
+        let text = instructions(
+            "./target/release/rollcall join presence.lobby",
+            "localhost:8443",
+            "rollcall-dev/tls-cert.pem",
+            "rollcall-dev/api-key",
+        );
+        for line in [
+            "  ./target/release/rollcall join presence.lobby --uid Jim",
+            "  ./target/release/rollcall join presence.lobby --uid Dwight",
+            "  curl --cacert rollcall-dev/tls-cert.pem https://localhost:8443/healthz",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{text}");
+        }
+        assert!(text.contains("for development only"), "{text}");
+    }
+}
