@@ -9,10 +9,13 @@ use parking_lot::Mutex;
 /// How many locks share the entries.
 const SHARDS: usize = 64;
 
+/// The entries under one lock.
+type Shard<K, V> = Mutex<HashMap<K, Arc<V>>>;
+
 /// A map from `K` to shared values, split over several locks.
 #[derive(Debug)]
 pub(super) struct Registry<K, V> {
-    shards: Box<[Mutex<HashMap<K, Arc<V>>>]>,
+    shards: Box<[Shard<K, V>]>,
     hasher: RandomState,
 }
 
@@ -83,7 +86,7 @@ impl<K: Hash + Eq + Clone, V> Registry<K, V> {
     }
 
     /// `None` never happens: the index is below the number of shards.
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Mutex<HashMap<K, Arc<V>>>> {
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Shard<K, V>> {
         let hash = self.hasher.hash_one(key);
         self.shards.get(hash as usize % SHARDS)
     }

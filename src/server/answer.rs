@@ -11,6 +11,9 @@ use crate::protocol::{ErrorCode, Refusal};
 /// An answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// An answer that says why something cannot be, on its way up.
+pub(super) type Refused = Box<Answer>;
+
 /// How long a client should wait before it tries a full or stopping server again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 

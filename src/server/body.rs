@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
-use super::answer::{Answer, error, refusal};
+use super::answer::{Refused, error, refusal};
 use crate::protocol::Object;
 
 /// The largest body, in bytes: the largest `data`, however it is spelled, and what stands around it.
@@ -17,7 +17,7 @@ const MAX_BODY: usize = 256 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the body's text.
-pub(super) async fn text(request: Request<Incoming>) -> Result<String, Answer> {
+pub(super) async fn text(request: Request<Incoming>) -> Result<String, Refused> {
     let body = Limited::new(request.into_body(), MAX_BODY).collect();
     let bytes = match timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -26,21 +26,24 @@ pub(super) async fn text(request: Request<Incoming>) -> Result<String, Answer> {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LARGE",
                 "a body has at most 262,144 bytes",
-            ));
+            )
+            .into());
         }
         Ok(Err(_)) => {
             return Err(error(
                 StatusCode::BAD_REQUEST,
                 "BODY_INCOMPLETE",
                 "the body did not arrive whole",
-            ));
+            )
+            .into());
         }
         Err(_) => {
             return Err(error(
                 StatusCode::REQUEST_TIMEOUT,
                 "BODY_TIMEOUT",
                 "the body did not arrive within 10 seconds",
-            ));
+            )
+            .into());
         }
     };
     String::from_utf8(bytes.into()).map_err(|_| {
@@ -49,12 +52,13 @@ pub(super) async fn text(request: Request<Incoming>) -> Result<String, Answer> {
             "INVALID_MESSAGE",
             "the body is not UTF-8",
         )
+        .into()
     })
 }
 
 /// The body's fields.
-pub(super) fn object(text: &str) -> Result<Object<'_>, Answer> {
-    Object::parse(text, "the body").map_err(|refused| refusal(&refused))
+pub(super) fn object(text: &str) -> Result<Object<'_>, Refused> {
+    Object::parse(text, "the body").map_err(|refused| refusal(&refused).into())
 }
 
 /// A parameter of the query; the first one of its name.

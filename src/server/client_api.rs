@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::answer::{Answer, error, method_not_allowed, not_found, refusal, value};
+use super::answer::{Answer, Refused, error, method_not_allowed, not_found, refusal, value};
 use super::{Shared, body};
 use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reactor};
 use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names};
@@ -18,7 +18,8 @@ use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names}
 pub(super) async fn answer(shared: &Arc<Shared>, verb: &str, request: Request<Incoming>) -> Answer {
     let mut answer = match *request.method() {
         Method::POST => match act(shared, verb, request).await {
-            Ok(answer) | Err(answer) => answer,
+            Ok(answer) => answer,
+            Err(refused) => *refused,
         },
         Method::OPTIONS => preflight(),
         _ => method_not_allowed("POST, OPTIONS"),
@@ -54,12 +55,12 @@ async fn act(
     shared: &Arc<Shared>,
     verb: &str,
     request: Request<Incoming>,
-) -> Result<Answer, Answer> {
+) -> Result<Answer, Refused> {
     if !matches!(
         verb,
         "publishMessage" | "listMessages" | "listReactions" | "getChannelInfo" | "umdUpdate"
     ) {
-        return Err(not_found("this API has no such verb"));
+        return Err(not_found("this API has no such verb").into());
     }
     let connection = authenticate(shared, &request)?;
     let text = body::text(request).await?;
@@ -71,10 +72,10 @@ async fn act(
         "getChannelInfo" => channel_info(shared, &connection, &object),
         _ => umd_update(shared, &connection, &object).await,
     };
-    result.map_err(|refused| refusal(&refused))
+    result.map_err(|refused| refusal(&refused).into())
 }
 
-fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Connection>, Answer> {
+fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Connection>, Refused> {
     let query = request.uri().query();
     let id = body::parameter(query, "connectionId").unwrap_or_default();
     let secret = body::parameter(query, "connectionSecret").unwrap_or_default();
@@ -84,6 +85,7 @@ fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Conn
             "CONNECTION_UNKNOWN",
             "connectionId and connectionSecret must be those of a live connection",
         )
+        .into()
     })
 }
 

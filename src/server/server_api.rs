@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use super::answer::{Answer, error, method_not_allowed, not_found, refusal, value};
+use super::answer::{Answer, Refused, error, method_not_allowed, not_found, refusal, value};
 use super::client_api::{accepted, members, stopping};
 use super::{Shared, body, upgrade};
 use crate::auth::same_secret;
@@ -33,7 +33,8 @@ pub(super) async fn answer(
     let method = request.method().clone();
     match (path, method) {
         (["publish"], Method::POST) => match publish(shared, request).await {
-            Ok(answer) | Err(answer) => answer,
+            Ok(answer) => answer,
+            Err(refused) => *refused,
         },
         (["publish"], _) => method_not_allowed("POST"),
         (["channels"], Method::GET) => channels(shared, &request),
@@ -54,14 +55,14 @@ fn authorized(shared: &Shared, request: &Request<Incoming>) -> bool {
     })
 }
 
-async fn publish(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Answer> {
+async fn publish(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Refused> {
     let text = body::text(request).await?;
     let object = body::object(&text)?;
     let result = match object.string("event") {
         Ok(Some(event)) if event == "hotsock.messageReaction" => react(shared, &object).await,
         _ => publish_message(shared, &object).await,
     };
-    result.map_err(|refused| refusal(&refused))
+    result.map_err(|refused| refusal(&refused).into())
 }
 
 async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refusal> {

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
 use super::Shared;
-use super::answer::{Answer, error, unavailable};
+use super::answer::{Answer, Refused, error, unavailable};
 use super::session;
 use super::socket::Socket;
 use crate::hub::{Admission, AdmissionError, ClientInfo};
@@ -31,7 +31,7 @@ pub(super) async fn upgrade(
 ) -> Answer {
     let accept = match check_handshake(request.headers()) {
         Ok(key) => derive_accept_key(key.as_bytes()),
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     if !origin_allowed(&shared.allowed_origins, request.headers()) {
         return error(
@@ -98,7 +98,7 @@ async fn serve(
 }
 
 /// What RFC 6455 asks of a client's request (4.2.1). Returns the client's key.
-fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Answer> {
+fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Refused> {
     let has = |name: header::HeaderName, token: &str| {
         headers.get_all(name).iter().any(|value| {
             value.to_str().is_ok_and(|value| {
@@ -120,7 +120,7 @@ fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Answer> {
         answer
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        return Err(answer);
+        return Err(answer.into());
     }
     if headers
         .get(header::SEC_WEBSOCKET_VERSION)
@@ -135,7 +135,7 @@ fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Answer> {
             header::SEC_WEBSOCKET_VERSION,
             HeaderValue::from_static("13"),
         );
-        return Err(answer);
+        return Err(answer.into());
     }
     headers
         .get(header::SEC_WEBSOCKET_KEY)
@@ -150,6 +150,7 @@ fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Answer> {
                 "WEBSOCKET_KEY_INVALID",
                 "the header Sec-WebSocket-Key must be 16 bytes in Base64",
             )
+            .into()
         })
 }
 

@@ -46,9 +46,9 @@ fn commit(folder: &Path, fill: impl FnOnce(&Committer<u64>)) -> Vec<u64> {
     released.into_iter().collect()
 }
 
-fn read(
-    folder: &Path,
-) -> Result<Vec<(String, u64, SubscriptionRecord)>, Box<dyn std::error::Error>> {
+type All = Vec<(String, u64, SubscriptionRecord)>;
+
+fn read(folder: &Path) -> Result<All, Box<dyn std::error::Error>> {
     let store = Store::open(&options(folder))?;
     let mut all = Vec::new();
     store.read_channels(|channel, _, subscriptions| {
