@@ -11,6 +11,7 @@
 //! server         the listener, TLS, the HTTP routes, the WebSocket session
 //! hub            the running system: connections, channels, commands in, commits, frames out, timers
 //! presence       who is in a channel: members, order, byte total, absence and grace       (pure)
+//! events         events out: the outbox's readers, webhooks
 //! messages       ids that only grow, history, reactions                                   (pure)
 //! store          the database: keyspaces, records, batches, opening and checking
 //! auth           keys, tokens, patterns, permissions                                      (pure)
@@ -19,7 +20,7 @@
 //! telemetry      logs
 //! ```
 //!
-//! Arrows point down: `main → cli → server → hub → {presence, messages, store} → {auth, protocol}`. A pure room has no clock, no
+//! Arrows point down: `main → cli → server → hub → {presence, messages, events, store} → {auth, protocol}`. A pure room has no clock, no
 //! I/O and no runtime: it takes a command and the time, and returns what changed.
 //!
 //! # One join, from socket to disk and back
@@ -32,6 +33,7 @@
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod hub;
 pub mod messages;
 pub mod presence;

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::VerificationKey;
+use crate::protocol::EventKinds;
 
 pub use error::{ConfigError, Origin, Problem};
 pub use source::{ENV_PREFIX, File, Flag, FlagValue, Sources};
@@ -172,7 +173,7 @@ pub struct Webhook {
     /// The Standard Webhooks secret, `whsec_` and the Base64 of 24 to 64 bytes, from `secret` or `secret_file`. Required.
     pub secret: WebhookSecret,
     /// The types of events to send, such as `hotsock.memberAdded`. Default empty: all.
-    pub types: Vec<String>,
+    pub types: EventKinds,
     /// PEM file with the certificate authorities to trust for this URL. Default: the system's.
     pub ca_file: Option<PathBuf>,
 }

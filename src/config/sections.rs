@@ -11,6 +11,7 @@ use super::{
     Admin, Api, Auth, Config, Connection, Durability, Events, Log, LogFormat, LogLevel, Presence,
     Store, Tls, Webhook,
 };
+use crate::protocol::{EventKind, EventKinds};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -26,23 +27,6 @@ const ADDRESS_FORM: &str =
 
 /// The longest path that a Unix socket can have, in bytes.
 const SOCKET_PATH_BYTES: usize = 107;
-
-/// The types of events out (PROTOCOL.md, section 13).
-const EVENT_TYPES: &[&str] = &[
-    "hotsock.connected",
-    "hotsock.disconnected",
-    "hotsock.connectionUpdated",
-    "hotsock.subscribed",
-    "hotsock.unsubscribed",
-    "hotsock.channelUpdated",
-    "hotsock.memberAdded",
-    "hotsock.memberRemoved",
-    "hotsock.memberUpdated",
-    "hotsock.messagePublished",
-    "hotsock.channelStorageUpdated",
-    "hotsock.messageReactionAdded",
-    "hotsock.messageReactionRemoved",
-];
 
 /// Reads everything. Nothing comes back where a required value is missing; the findings then say so.
 pub(super) fn config(mut top: Reader<'_>, findings: &Findings) -> Option<Config> {
@@ -452,16 +436,18 @@ fn webhook(reader: &mut Reader<'_>, names: &mut HashSet<String>) -> Option<Webho
     })
 }
 
-fn event_types(reader: &mut Reader<'_>) -> Vec<String> {
+/// The types that a webhook takes: all where none is named.
+fn event_types(reader: &mut Reader<'_>) -> EventKinds {
+    let names = || EventKind::ALL.map(EventKind::name).into_iter();
     let mut types = Vec::new();
     for Sourced { value, origin } in reader.texts("types").into_iter().flatten() {
-        if EVENT_TYPES.contains(&value.as_str()) {
-            types.push(value);
+        if let Some(kind) = EventKind::from_name(&value) {
+            types.push(kind);
             continue;
         }
-        let mend = match nearest(&value, EVENT_TYPES.iter().copied()) {
+        let mend = match nearest(&value, names()) {
             Some(near) => format!("did you mean {near:?}?"),
-            None => format!("there are {}", EVENT_TYPES.join(", ")),
+            None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
         };
         reader.report(
             &origin,
@@ -469,7 +455,10 @@ fn event_types(reader: &mut Reader<'_>) -> Vec<String> {
             format!("{value:?} is no type of event; {mend}"),
         );
     }
-    types
+    match types.as_slice() {
+        [] => EventKinds::ALL,
+        some => some.iter().copied().collect(),
+    }
 }
 
 fn admin(mut reader: Reader<'_>) -> Admin {

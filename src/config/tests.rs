@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::auth::{Algorithm, SigningKey};
 
 use super::*;
+use crate::protocol::EventKind;
 
 /// A directory with the files that a configuration names, and the configuration in it.
 struct Site {
@@ -289,11 +290,12 @@ format = "json"
     assert_eq!(app.name, "app");
     assert_eq!(app.url, "https://app.example/hooks?x=1");
     assert_eq!(app.secret.as_bytes(), b"secret-secret-secret-secret");
-    assert_eq!(app.types, ["hotsock.memberAdded", "hotsock.memberRemoved"]);
+    let removed_too = [EventKind::MemberAdded, EventKind::MemberRemoved];
+    assert_eq!(app.types, removed_too.into_iter().collect());
     assert_eq!(app.ca_file, Some(site.path().join("ca.pem")));
     assert_eq!(inner.url, "http://[::1]:3000");
     assert_eq!(inner.secret, app.secret);
-    assert!(inner.types.is_empty());
+    assert_eq!(inner.types, EventKinds::ALL);
     assert_eq!(
         config.admin,
         Admin {

@@ -7,11 +7,13 @@
 //! - `json`: an application's JSON, passed through as compact text
 //! - `request`: what clients send
 //! - `frame`: what the server sends
+//! - `event_out`: what back ends are told
 //! - `error`: the codes of refusals
 //! - `close`: why a connection is closed
 
 mod close;
 mod error;
+pub mod event_out;
 pub mod frame;
 mod id;
 mod json;
@@ -21,6 +23,7 @@ mod request;
 
 pub use close::CloseReason;
 pub use error::{ErrorCode, Refusal};
+pub use event_out::{EventKind, EventKinds, RemovalReason};
 pub use frame::{Frame, MemberEvent, Meta, ReactionEvent};
 pub use id::{ConnectionId, InvalidConnectionId, InvalidMessageId, MessageId};
 pub use json::{Json, JsonError};
