@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, DEFAULT_FILE, ENV_PREFIX, Flag, FlagValue, REFERENCE, Sources};
+use crate::server::Sockets;
 use crate::telemetry;
 
 use super::dev::{DEFAULT_DIR, DevDir, DevFolder, HOST};
@@ -111,6 +112,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     telemetry::init(&config.log).map_err(|error| Failure::Failed(error.to_string()))?;
+    let sockets = Sockets::from_environment().map_err(|error| Failure::Usage(error.to_string()))?;
     let on_ready = move |addresses: &[SocketAddr]| {
         if let Some(folder) = &folder {
             welcome(folder, &args.dev_dir.dev_dir, addresses);
@@ -121,7 +123,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("no threads to run on: {error}")))?;
     runtime
-        .block_on(crate::server::run(config, on_ready))
+        .block_on(crate::server::run(config, sockets, on_ready))
         .map_err(|error| Failure::Failed(error.to_string()))
 }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use super::{Shared, http};
+use super::{Error, Shared, Sockets, http};
 
 /// How long a TLS handshake may take, and how long a request's headers.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,8 +32,18 @@ const TLS_HANDSHAKE: u8 = 22;
 /// What is said to a client that speaks HTTP without TLS.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 91\r\nConnection: close\r\n\r\n{\"error\":{\"code\":\"TLS_REQUIRED\",\"message\":\"this port speaks TLS: use https:// or wss://\"}}\n";
 
+/// What to accept from: the sockets that systemd handed over or, where there are none, the addresses.
+pub(super) fn all(sockets: Sockets, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
+    if sockets.is_empty() {
+        let bind = |&address| bind(address).map_err(|error| Error::Listen { address, error });
+        return addresses.iter().map(bind).collect();
+    }
+    let adopt = |socket| TcpListener::from_std(socket).map_err(Error::System);
+    sockets.into_iter().map(adopt).collect()
+}
+
 /// Binds an address.
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {

@@ -7,6 +7,7 @@
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life
 //! - `rate`: how fast a client may send
+//! - `systemd`: the sockets that it hands over, and what it is told
 
 mod answer;
 mod body;
@@ -17,6 +18,7 @@ mod rate;
 mod server_api;
 mod session;
 mod socket;
+mod systemd;
 mod tls;
 mod upgrade;
 
@@ -35,6 +37,7 @@ use crate::config::{self, ApiKey, Config};
 use crate::hub::{Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 
+pub use systemd::{SocketError, Sockets};
 pub use tls::{TlsError, check as check_tls};
 
 /// How long a stop waits for connections to end.
@@ -96,12 +99,16 @@ pub enum Error {
     Database(StoreError),
 }
 
-/// Runs the server until SIGTERM or SIGINT. `on_ready` is called once, when clients can connect, with the addresses
-/// listened on.
+/// Runs the server until SIGTERM or SIGINT. It listens on `sockets` or, where there are none, on the addresses of the
+/// configuration. `on_ready` is called once, when clients can connect, with the addresses listened on.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    sockets: Sockets,
+    on_ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Error> {
     let begun = Instant::now();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -138,10 +145,8 @@ pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result
     let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
     let mut addresses = Vec::new();
     let mut accepting = tokio::task::JoinSet::new();
-    for address in config.listen {
-        let listen = |error| Error::Listen { address, error };
-        let listener = listener::bind(address).map_err(listen)?;
-        addresses.push(listener.local_addr().map_err(listen)?);
+    for listener in listener::all(sockets, &config.listen)? {
+        addresses.push(listener.local_addr()?);
         accepting.spawn(listener::accept(
             Arc::clone(&shared),
             listener,
@@ -149,6 +154,7 @@ pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result
         ));
     }
     accepting.spawn(Arc::clone(&tls).watch());
+    accepting.spawn(systemd::attend(Arc::clone(&hub)));
     hub.ready();
     for address in &addresses {
         info!(
@@ -159,13 +165,14 @@ pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result
             "ready"
         );
     }
+    systemd::ready(&hub);
     on_ready(&addresses);
 
     let outcome = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok("SIGTERM"),
             _ = interrupt.recv() => break Ok("SIGINT"),
-            _ = hangup.recv() => tls.reload(),
+            _ = hangup.recv() => systemd::reloading(&hub, || tls.reload()),
             // Without a failure the sender is dropped only when the committer has finished.
             Ok(failure) = &mut failed => break Err(failure),
         }
@@ -173,6 +180,7 @@ pub async fn run(config: Config, on_ready: impl FnOnce(&[SocketAddr])) -> Result
     match outcome {
         Ok(signal) => {
             info!(signal, connections = hub.connection_count(), "stopping");
+            systemd::stopping(&hub);
             accepting.abort_all();
             stop(&hub).await;
             info!("stopped");

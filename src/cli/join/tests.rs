@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Flag, FlagValue, Sources};
+use crate::server::Sockets;
 
 use super::super::dev::DevFolder;
 use super::super::tests::parse;
@@ -69,7 +70,7 @@ async fn server(dir: &Path) -> JoinHandle<()> {
     .unwrap();
     let (ready, listening) = oneshot::channel();
     let server = tokio::spawn(async move {
-        let run = crate::server::run(config, |addresses: &[SocketAddr]| {
+        let run = crate::server::run(config, Sockets::default(), |addresses: &[SocketAddr]| {
             ready.send(addresses[0]).unwrap();
         });
         run.await.unwrap();
