@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::Hub;
 use super::channel::Channel;
 use super::delivery::Delivery;
-use crate::protocol::ConnectionId;
+use super::outbox::Cause;
+use crate::protocol::{ConnectionId, RemovalReason};
 use crate::store::Changes;
 
 /// The absences of this run, in the order in which they end (the grace is the same for all). At most one for each
@@ -73,7 +74,14 @@ impl Hub {
                             _permit: Some(permit),
                             ..Delivery::default()
                         };
-                        self.commit(&channel, &mut state, change, Changes::new(), delivery);
+                        let cause = Cause::Left(RemovalReason::Disconnected);
+                        self.commit(
+                            &channel,
+                            &mut state,
+                            (change, cause),
+                            Changes::new(),
+                            delivery,
+                        );
                     }
                 }
             }

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use parking_lot::Mutex;
 
 use super::connection::Connection;
+use super::outbox::Run;
 use crate::presence;
 use crate::protocol::{ConnectionId, Frame};
 
@@ -29,6 +30,10 @@ pub(super) struct State {
     pub(super) presence: presence::Channel,
     /// It was empty and has left the registry; whoever still holds it looks it up again.
     pub(super) retired: bool,
+    /// The count of subscriptions that back ends know.
+    pub(super) counted: u64,
+    /// The run of lists that the members' events out are in.
+    pub(super) run: Option<Run>,
 }
 
 /// The connections that have been told that they are subscribed.
@@ -47,6 +52,8 @@ impl Channel {
             state: Mutex::new(State {
                 presence,
                 retired: false,
+                counted: 0,
+                run: None,
             }),
             audience: Mutex::default(),
         }

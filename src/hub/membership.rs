@@ -11,12 +11,15 @@ use tracing::debug;
 use super::channel::{Channel, State};
 use super::connection::{self, ClientInfo, Connection, Held, Secret};
 use super::delivery::{Delivery, Permit};
+use super::outbox::Cause;
 use super::queue::SendQueue;
 use super::tokens::{Reservation, Scope};
 use super::{Admission, Hub, clock, internal, records};
 use crate::auth::{Grants, Permissions};
 use crate::presence::{Change, Join, JoinError};
-use crate::protocol::{ConnectionId, ErrorCode, Frame, Json, Meta, Refusal, frame};
+use crate::protocol::{
+    ConnectionId, ErrorCode, EventKind, Frame, Json, Meta, Refusal, RemovalReason, frame,
+};
 use crate::store::Changes;
 
 /// What a subscription is to be, once everything has been permitted.
@@ -79,6 +82,7 @@ impl Hub {
             },
         ));
         self.connections.insert(id, Arc::clone(&connection));
+        self.record_connected(&connection).await;
         if self.is_stopping() {
             // It came in while the others were being told.
             connection.close(crate::protocol::CloseReason::Stopping);
@@ -112,29 +116,50 @@ impl Hub {
             return;
         }
         debug!(connection = %connection.id, "disconnected");
-        let (held, recorded) = {
+        let (held, umd, recorded) = {
             let mut state = connection.state.lock();
-            (std::mem::take(&mut state.subscriptions), state.recorded)
+            let held = std::mem::take(&mut state.subscriptions);
+            (held, state.umd.clone(), state.recorded)
         };
-        let last = held.len();
-        for (n, held) in held.into_values().enumerate() {
+        for held in held.into_values() {
             let Some(permit) = self.permit().await else {
                 return;
             };
-            let mut changes = Changes::new();
-            if recorded && n + 1 == last {
-                changes.remove_connection(connection.id);
-            }
-            self.drop_out(connection, &held.channel, changes, permit);
+            self.drop_out(connection, &held.channel, permit);
         }
-        if recorded && last == 0 {
+        // Last: should we crash in between, the next roll call finds that the connection is over.
+        if recorded {
             let Some(permit) = self.permit().await else {
                 return;
             };
+            let record = records::connection(connection, &umd, self.boot);
             let mut changes = Changes::new();
             changes.remove_connection(connection.id);
+            self.tell_of_connection(
+                &mut changes,
+                EventKind::Disconnected,
+                connection.id,
+                &record,
+            );
             self.committer.submit(changes, Delivery::nothing(permit).0);
         }
+    }
+
+    /// Where back ends hear of connections, one is recorded at once; otherwise with its first subscription.
+    async fn record_connected(&self, connection: &Arc<Connection>) {
+        if !self.keeps(EventKind::Connected) && !self.keeps(EventKind::Disconnected) {
+            return;
+        }
+        let Some(permit) = self.permit().await else {
+            return;
+        };
+        let mut state = connection.state.lock();
+        let record = records::connection(connection, &state.umd, self.boot);
+        let mut changes = Changes::new();
+        changes.put_connection(connection.id, &record);
+        self.tell_of_connection(&mut changes, EventKind::Connected, connection.id, &record);
+        self.committer.submit(changes, Delivery::nothing(permit).0);
+        state.recorded = true;
     }
 
     pub(super) async fn subscribe(
@@ -205,7 +230,14 @@ impl Hub {
                 _permit: Some(permit),
                 ..Delivery::default()
             };
-            self.commit(&held.channel, &mut state, change, Changes::new(), delivery);
+            let cause = Cause::Left(RemovalReason::Unsubscribed);
+            self.commit(
+                &held.channel,
+                &mut state,
+                (change, cause),
+                Changes::new(),
+                delivery,
+            );
         }
         Ok(())
     }
@@ -267,7 +299,13 @@ impl Hub {
                 _permit: Some(permit),
                 ..Delivery::default()
             };
-            self.commit(channel, &mut state, change, changes, delivery);
+            self.commit(
+                channel,
+                &mut state,
+                (change, Cause::Joined),
+                changes,
+                delivery,
+            );
             Ok(Arc::clone(channel))
         });
         let channel = channel.map_err(join_refused)?;
@@ -291,7 +329,6 @@ impl Hub {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         channel: &Arc<Channel>,
-        mut changes: Changes,
         permit: Permit,
     ) {
         let delivery = Delivery {
@@ -306,15 +343,16 @@ impl Hub {
                 channel: Some(Arc::clone(channel)),
                 ..delivery
             };
-            self.committer.submit(changes, delivery);
+            self.committer.submit(Changes::new(), delivery);
             drop(state);
             self.absences.begin(channel, connection.id);
         } else if let Some(change) = state.presence.leave(connection.id) {
+            let cause = Cause::Left(RemovalReason::Disconnected);
             self.commit(
                 channel,
                 &mut state,
-                change,
-                std::mem::take(&mut changes),
+                (change, cause),
+                Changes::new(),
                 delivery,
             );
         }
@@ -326,24 +364,25 @@ impl Hub {
         &self,
         channel: &Arc<Channel>,
         state: &mut MutexGuard<'_, State>,
-        change: Change,
+        (change, cause): (Change, Cause),
         mut changes: Changes,
         mut delivery: Delivery,
     ) {
         delivery.events.extend(event(channel, state, &change));
-        self.write(channel, state, &change, &mut changes);
+        self.write(channel, state, (&change, cause), &mut changes);
         delivery.channel = Some(Arc::clone(channel));
         self.committer.submit(changes, delivery);
     }
 
-    /// The records of a change, the channel's totals with them.
+    /// The records of a change, the channel's totals with them, and the events out that tell of it.
     pub(super) fn write(
         &self,
         channel: &Arc<Channel>,
         state: &mut MutexGuard<'_, State>,
-        change: &Change,
+        (change, cause): (&Change, Cause),
         changes: &mut Changes,
     ) {
+        self.tell_of_change(channel, state, change, cause, changes);
         if let Some(removed) = &change.removed {
             changes.remove_subscription(&channel.name, removed.sequence);
         }
@@ -358,7 +397,7 @@ impl Hub {
             changes.remove_channel(&channel.name);
             self.retire_if_empty(channel, state);
         } else {
-            changes.put_channel(&channel.name, &records::channel(&state.presence));
+            changes.put_channel(&channel.name, &records::channel(state));
         }
     }
 

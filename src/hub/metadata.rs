@@ -6,10 +6,11 @@ use super::channel::Channel;
 use super::connection::Connection;
 use super::delivery::Delivery;
 use super::membership::not_subscribed;
+use super::outbox::Cause;
 use super::tokens::{Reservation, Scope};
 use super::{Hub, internal, records};
 use crate::auth::Permissions;
-use crate::protocol::{ErrorCode, Json, Refusal, frame};
+use crate::protocol::{ErrorCode, EventKind, Json, Refusal, frame};
 use crate::store::Changes;
 
 impl Hub {
@@ -54,12 +55,15 @@ impl Hub {
         let mut changes = Changes::new();
         let channels: Vec<Arc<Channel>> = {
             let mut state = connection.state.lock();
+            let is_new = !state.umd.same_value(&umd);
             state.umd = umd.clone();
+            let record = records::connection(connection, &umd, self.boot);
             if state.recorded {
-                changes.put_connection(
-                    connection.id,
-                    &records::connection(connection, &umd, self.boot),
-                );
+                changes.put_connection(connection.id, &record);
+            }
+            if is_new {
+                let kind = EventKind::ConnectionUpdated;
+                self.tell_of_connection(&mut changes, kind, connection.id, &record);
             }
             state
                 .subscriptions
@@ -109,7 +113,10 @@ impl Hub {
                     Refusal::new(ErrorCode::PresenceChannelCapacityReached, error.to_string())
                 })?;
             match change {
-                Some(change) => self.commit(channel, &mut state, change, changes, delivery),
+                Some(change) => {
+                    let change = (change, Cause::Updated);
+                    self.commit(channel, &mut state, change, changes, delivery);
+                }
                 // Equal metadata is no update; a single-use token is spent all the same.
                 None => self.committer.submit(changes, delivery),
             }

@@ -9,6 +9,7 @@
 //! - `channel`, `registry`: channels at run time and where they are found
 //! - `membership`, `metadata`: subscribe, unsubscribe, disconnect, umdUpdate
 //! - `publish`, `reactions`, `history`, `ids`: messages in, reactions to them, and both read again
+//! - `outbox`: events out, kept with the changes that they tell of
 //! - `inspect`: what can be asked about all this
 //! - `delivery`: what a commit releases
 //! - `rollcall`, `absence`: who was here before the start, and graces that end
@@ -24,6 +25,7 @@ mod ids;
 mod inspect;
 mod membership;
 mod metadata;
+mod outbox;
 mod publish;
 mod queue;
 mod reactions;
@@ -42,6 +44,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, info};
 
 use crate::auth::Verifier;
+use crate::protocol::event_out::Via;
 use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Frame, Refusal, Request, frame};
 use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
@@ -50,6 +53,7 @@ pub use channel::Channel;
 pub use connection::{ClientInfo, Connection};
 pub use history::{Listed, PageRequest, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
+pub use outbox::EventSettings;
 pub use publish::{ClientMessage, Outgoing, Published};
 pub use queue::{SendQueue, Taken};
 
@@ -80,6 +84,8 @@ pub struct Settings {
     pub data_bytes: usize,
     /// When a change counts as made.
     pub durability: Durability,
+    /// Events out.
+    pub events: EventSettings,
 }
 
 /// The hub.
@@ -98,6 +104,7 @@ pub struct Hub {
     absences: absence::Absences,
     ids: Arc<ids::IdSource>,
     reaction_locks: reactions::ReactionLocks,
+    outbox: Arc<outbox::Outbox>,
     roll_call: Mutex<Option<rollcall::RollCall>>,
     /// This start.
     boot: ByteArray<16>,
@@ -144,13 +151,20 @@ impl Hub {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..lanes).map(|_| mpsc::unbounded_channel()).unzip();
         let ids = Arc::new(ids::IdSource::new(store.id_lease()?));
+        let outbox = Arc::new(outbox::Outbox::new(&settings.events, &store.outbox()));
         let (before_ids, after_ids) = (Arc::clone(&ids), Arc::clone(&ids));
+        let (before_outbox, after_outbox) = (Arc::clone(&outbox), Arc::clone(&outbox));
+        let after_store = store.clone();
         let committer = Committer::start(
             &store,
             settings.durability,
-            move |changes| before_ids.before_commit(changes),
+            move |changes| {
+                before_ids.before_commit(changes);
+                before_outbox.before_commit(changes);
+            },
             move |deliveries: Vec<Delivery>| {
                 after_ids.after_commit();
+                after_outbox.after_commit(&after_store);
                 delivery::distribute(deliveries, &senders);
             },
             failed,
@@ -169,12 +183,15 @@ impl Hub {
             absences: absence::Absences::new(settings.disconnect_grace),
             ids,
             reaction_locks: reactions::ReactionLocks::new(),
+            outbox,
             roll_call: Mutex::new(None),
             boot: ByteArray::new(boot),
             stopping: AtomicBool::new(false),
             settings,
             pong: frame::pong(),
         });
+        let first = outbox::first_changes(&hub.settings.events, &hub.store)?;
+        hub.committer.submit(first, Delivery::default());
         let roll_call = hub.restore()?;
         *hub.roll_call.lock() = Some(roll_call);
         for receiver in receivers {
@@ -183,8 +200,9 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Before clients can connect: a roll call without a grace is held now.
+    /// Before clients can connect: the start's own changes are made durable, and a roll call without a grace is held.
     pub async fn before_ready(self: &Arc<Self>) {
+        self.commit_chore(Changes::new()).await;
         if self.settings.boot_grace.is_zero() {
             self.hold_roll_call().await;
         }
@@ -199,6 +217,7 @@ impl Hub {
         });
         tokio::spawn(Arc::clone(self).end_absences());
         tokio::spawn(Arc::clone(self).sweep());
+        tokio::spawn(Arc::clone(self).keep_cursors());
     }
 
     /// One text frame of a client. Whatever comes of it is queued for the connection.
@@ -245,7 +264,9 @@ impl Hub {
                     event: &event,
                     data,
                 };
-                let result = self.publish_from(connection, message).await;
+                let result = self
+                    .publish_from(connection, message, Via::ClientWebSocket)
+                    .await;
                 (Some(channel), result.map(drop))
             }
         };
@@ -292,16 +313,12 @@ impl Hub {
         const PAUSE: Duration = Duration::from_secs(10);
         loop {
             tokio::time::sleep(PAUSE).await;
+            self.trim_outbox().await;
             loop {
                 match self.store.expired(clock::now_seconds()) {
                     Ok(changes) if changes.is_empty() => break,
                     Ok(changes) => {
-                        let Some(permit) = self.permit().await else {
-                            return;
-                        };
-                        let (delivery, done) = Delivery::nothing(permit);
-                        self.committer.submit(changes, delivery);
-                        if done.await.is_err() {
+                        if !self.commit_chore(changes).await {
                             return;
                         }
                     }

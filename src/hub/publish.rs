@@ -1,7 +1,7 @@
 //! Messages: from a client, or from a back end, to everybody in the channel (sections 5 and 12).
 //!
 //! An unstored message goes straight into the queues of the audience: nothing of it has to survive. One that is stored
-//! (or is told apart by a `deduplicationId`) is committed first. In one channel everybody gets messages in the order of
+//! (or is told apart by a `deduplicationId`, or back ends are told of) is committed first. In one channel everybody gets messages in the order of
 //! their ids; so while a stored one is on its way to the disk, those behind it wait for it.
 
 use std::sync::Arc;
@@ -12,11 +12,13 @@ use tokio::sync::oneshot;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::delivery::{Delivery, Message};
+use super::outbox::client_trigger;
 use super::tokens::Reservation;
 use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Keep;
-use crate::protocol::{ConnectionId, ErrorCode, Json, MessageId, Meta, Refusal, frame};
+use crate::protocol::event_out::{self, MessageData, Trigger, Via};
+use crate::protocol::{ConnectionId, ErrorCode, EventKind, Json, MessageId, Meta, Refusal, frame};
 use crate::store::{Changes, MessageRecord};
 
 /// How long a `deduplicationId` is remembered, in seconds (section 12).
@@ -39,6 +41,8 @@ pub struct Outgoing<'a> {
     pub except: Option<ConnectionId>,
     /// A second message with the same one is dropped.
     pub deduplication_id: Option<&'a str>,
+    /// Whether back ends are told of it, and by whom it was sent then.
+    pub event_out: Option<Trigger>,
 }
 
 /// A message that is on its way.
@@ -79,6 +83,7 @@ impl Hub {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         message: ClientMessage<'_>,
+        via: Via,
     ) -> Result<(Arc<str>, Published), Refusal> {
         let held = connection.held(message.channel);
         let token = held.as_ref().and_then(|held| held.grants.clone());
@@ -111,6 +116,9 @@ impl Hub {
             keep: Keep::from_store(allowed.store, clock::now_seconds()).unwrap_or(Keep::Not),
             except: (!allowed.echo).then_some(connection.id),
             deduplication_id: None,
+            event_out: allowed
+                .emit_pub_sub_event
+                .then(|| client_trigger(connection, via)),
         };
         let published = self.publish(outgoing).await?;
         Ok((channel, published))
@@ -139,7 +147,12 @@ impl Hub {
             // Nobody is there: a channel of the moment, for the order of its ids.
             None => Arc::new(Channel::new(message.channel.into())),
         };
-        let must_commit = message.keep != Keep::Not || duplicate_of.is_some();
+        let event_out = message
+            .event_out
+            .as_ref()
+            .filter(|_| self.keeps(EventKind::MessagePublished));
+        let must_commit =
+            message.keep != Keep::Not || duplicate_of.is_some() || event_out.is_some();
         // Whether to wait for leave is decided before the lock; what is decided under it needs no more.
         let permit = if must_commit || channel.audience.lock().is_ordered() {
             Some(self.permit().await.ok_or_else(internal)?)
@@ -165,6 +178,23 @@ impl Hub {
         }
         if message.keep != Keep::Not {
             changes.put_message(message.channel, id, record(&message));
+        }
+        if let Some(trigger) = event_out {
+            let body = event_out::message(
+                trigger,
+                &self.ids.next().to_string(),
+                MessageData {
+                    channel: message.channel,
+                    event: message.event,
+                    id: &id.to_string(),
+                    data: &message.data,
+                    sender: message
+                        .sender
+                        .as_ref()
+                        .map(|(uid, umd)| (uid.as_deref(), umd)),
+                },
+            );
+            changes.put_event(EventKind::MessagePublished, clock::now_millis(), body);
         }
         let (done, durable) = oneshot::channel();
         audience.begin_ordered();

@@ -11,10 +11,14 @@ use super::connection::Connection;
 use super::delivery::{Delivery, Message};
 use super::history::message_not_found;
 use super::membership::not_subscribed;
+use super::outbox::client_trigger;
 use super::{Hub, clock, database_error, internal};
 use crate::auth::Permissions;
-use crate::protocol::{ErrorCode, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame};
-use crate::store::{Changes, ReactionRecord};
+use crate::protocol::event_out::{self, ReactionData, Trigger, Via};
+use crate::protocol::{
+    ErrorCode, EventKind, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame,
+};
+use crate::store::{Changes, ReactionRecord, StoredMessage};
 
 /// How many locks share the messages.
 const SHARDS: usize = 64;
@@ -62,10 +66,12 @@ impl Hub {
         let channel = &held.channel.name;
         let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
         self.react(channel, uid, &held.umd, reaction, |event| {
-            permissions
-                .message(channel, event)
-                .react
-                .allows(&reaction.reaction)
+            let allowed = permissions.message(channel, event);
+            allowed.react.allows(&reaction.reaction).then(|| {
+                allowed
+                    .emit_pub_sub_event
+                    .then(|| client_trigger(connection, Via::ClientWebSocket))
+            })
         })
         .await
     }
@@ -74,14 +80,15 @@ impl Hub {
     /// nothing. Returns when it is on disk.
     ///
     /// # Errors
-    /// `MESSAGE_NOT_FOUND`; `REACTION_PERMISSION_DENIED` where `allowed` says no to the message's event.
+    /// `MESSAGE_NOT_FOUND`; `REACTION_PERMISSION_DENIED` where `allowed` has nothing for the message's event. What it has
+    /// is whether back ends are told of it, and who reacted then.
     pub async fn react(
         self: &Arc<Self>,
         channel: &str,
         uid: &str,
         umd: &Json,
         reaction: &Reaction<'_>,
-        allowed: impl FnOnce(&str) -> bool,
+        allowed: impl FnOnce(&str) -> Option<Option<Trigger>>,
     ) -> Result<(), Refusal> {
         let permit = self.permit().await.ok_or_else(internal)?;
         let _lock = self.reaction_locks.lock(reaction.message).await;
@@ -90,17 +97,17 @@ impl Hub {
             .message(channel, reaction.message, clock::now_seconds())
             .map_err(|error| database_error(&error))?
             .ok_or_else(message_not_found)?;
-        if !allowed(&message.record.event) {
+        let Some(event_out) = allowed(&message.record.event) else {
             return Err(Refusal::new(
                 ErrorCode::ReactionPermissionDenied,
                 "the token does not allow this reaction to messages of this event",
             ));
-        }
+        };
         let there = self
             .store
-            .has_reaction(channel, reaction.message, &reaction.reaction, uid)
+            .reaction(channel, reaction.message, &reaction.reaction, uid)
             .map_err(|error| database_error(&error))?;
-        if there == (reaction.event == ReactionEvent::Added) {
+        if there.is_some() == (reaction.event == ReactionEvent::Added) {
             return Ok(());
         }
         let (done, durable) = oneshot::channel();
@@ -138,6 +145,22 @@ impl Hub {
                     changes.remove_reaction(channel, reaction.message, &reaction.reaction, uid);
                 }
             }
+            if let Some(trigger) = event_out {
+                self.tell_of_reaction(
+                    &mut changes,
+                    &trigger,
+                    Told {
+                        channel,
+                        message: &message,
+                        reaction,
+                        uid,
+                        umd,
+                        id,
+                        made: there
+                            .map_or(id, |record| MessageId::from_bytes(record.id.into_array())),
+                    },
+                );
+            }
             audience.begin_ordered();
             self.committer.submit(
                 changes,
@@ -155,4 +178,47 @@ impl Hub {
         }
         durable.await.map_err(|_| internal())
     }
+
+    /// The event out of a reaction, if it is kept.
+    fn tell_of_reaction(&self, changes: &mut Changes, trigger: &Trigger, told: Told<'_>) {
+        let kind = match told.reaction.event {
+            ReactionEvent::Added => EventKind::MessageReactionAdded,
+            ReactionEvent::Removed => EventKind::MessageReactionRemoved,
+        };
+        if !self.keeps(kind) {
+            return;
+        }
+        let expires_at = told.message.record.expires_at;
+        let body = event_out::reaction(
+            kind,
+            trigger,
+            &self.ids.next().to_string(),
+            ReactionData {
+                channel: told.channel,
+                message_id: &told.message.id.to_string(),
+                id: &told.id.to_string(),
+                reaction: &told.reaction.reaction,
+                uid: told.uid,
+                umd: told.umd,
+                created_at: &clock::rfc3339(told.made.unix_millis() / 1000),
+                expires_at: (expires_at > 0)
+                    .then(|| clock::rfc3339(expires_at))
+                    .as_deref(),
+            },
+        );
+        changes.put_event(kind, clock::now_millis(), body);
+    }
+}
+
+/// What back ends are told of a reaction.
+struct Told<'a> {
+    channel: &'a str,
+    message: &'a StoredMessage,
+    reaction: &'a Reaction<'a>,
+    uid: &'a str,
+    umd: &'a Json,
+    /// The id of the change.
+    id: MessageId,
+    /// The id of the change that made the reaction.
+    made: MessageId,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteArray;
 
+use super::channel::State;
 use super::connection::Connection;
 use crate::presence::{self, Subscription};
 use crate::protocol::{ConnectionId, Json, JsonError};
@@ -39,11 +40,13 @@ pub(super) fn restored(
     })
 }
 
-pub(super) fn channel(state: &presence::Channel) -> ChannelRecord {
+pub(super) fn channel(state: &State) -> ChannelRecord {
+    let presence = &state.presence;
     ChannelRecord {
-        bytes: state.roster().map_or(0, presence::Roster::bytes),
-        subscriptions: state.subscriptions_count(),
-        next: state.next_sequence(),
+        bytes: presence.roster().map_or(0, presence::Roster::bytes),
+        subscriptions: presence.subscriptions_count(),
+        next: presence.next_sequence(),
+        run: state.run.as_ref().map(|run| ByteArray::new(run.id())),
     }
 }
 

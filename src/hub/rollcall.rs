@@ -8,8 +8,9 @@ use tracing::{info, warn};
 
 use super::channel::Channel;
 use super::delivery::Delivery;
+use super::outbox::{Cause, Run};
 use super::{Hub, StartError, membership, records};
-use crate::protocol::{ConnectionId, Frame};
+use crate::protocol::{ConnectionId, EventKind, Frame, RemovalReason};
 use crate::store::{Changes, StoreError};
 
 /// How many bytes of frames one commit of the roll call may release to a channel. Every removal carries the whole list:
@@ -64,7 +65,11 @@ impl Hub {
             state
                 .presence
                 .finish_restore(stored.map_or(0, |stored| stored.next));
-            let sums = records::channel(&state.presence);
+            state.run = stored
+                .and_then(|stored| stored.run)
+                .map(|run| Run::earlier(run.into_array()));
+            state.counted = stored.map_or(0, |stored| stored.subscriptions);
+            let sums = records::channel(&state);
             let is_presence = state.presence.roster().is_some();
             drop(state);
             if is_presence
@@ -138,6 +143,16 @@ impl Hub {
             let mut changes = Changes::new();
             for id in ids {
                 changes.remove_connection(*id);
+                match self.store.connection(*id) {
+                    Ok(Some(record)) => {
+                        let kind = EventKind::Disconnected;
+                        self.tell_of_connection(&mut changes, kind, *id, &record);
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        warn!(connection = %id, %error, "the end of a connection is not told")
+                    }
+                }
             }
             self.committer.submit(changes, Delivery::nothing(permit).0);
         }
@@ -175,7 +190,8 @@ impl Hub {
                         bytes += event.as_ref().map_or(0, Frame::wire_len);
                         delivery.events.extend(event);
                     }
-                    self.write(channel, &mut state, &change, &mut changes);
+                    let cause = Cause::Left(RemovalReason::Reconciled);
+                    self.write(channel, &mut state, (&change, cause), &mut changes);
                 }
                 if changes.is_empty() {
                     continue;

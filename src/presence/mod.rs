@@ -14,4 +14,4 @@ mod model;
 mod roster;
 
 pub use channel::{CapacityReached, Change, Channel, Join, JoinError, MemberChange, Subscription};
-pub use roster::Roster;
+pub use roster::{Edit, Roster};

@@ -31,6 +31,20 @@ pub struct Roster {
     list: Vec<u8>,
     /// The sum of the entries' bytes, without brackets and commas (section 4, capacity).
     bytes: u64,
+    last_edit: Edit,
+    edits: u64,
+}
+
+/// One change of the list's text: `cut` bytes at `at` made way for `put` others. Edits applied one after the other
+/// rebuild a list exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Edit {
+    /// Where, in bytes.
+    pub at: usize,
+    /// How many bytes are gone from there.
+    pub cut: usize,
+    /// How many are there instead.
+    pub put: usize,
 }
 
 impl Default for Roster {
@@ -40,6 +54,8 @@ impl Default for Roster {
             by_uid: HashMap::new(),
             list: b"[]".to_vec(),
             bytes: 0,
+            last_edit: Edit::default(),
+            edits: 0,
         }
     }
 }
@@ -53,6 +69,18 @@ impl Roster {
     /// The sum over the members of the bytes of `{"uid":…,"umd":…}`.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How often the list's text has changed.
+    pub fn edits(&self) -> u64 {
+        self.edits
+    }
+
+    /// How it changed last, and what has been put there.
+    pub fn last_edit(&self) -> (Edit, &[u8]) {
+        let Edit { at, put, .. } = self.last_edit;
+        let put = self.list.get(at..at + put).unwrap_or_default();
+        (self.last_edit, put)
     }
 
     /// How many members there are, absent ones included.
@@ -86,16 +114,12 @@ impl Roster {
         let index = self.members.partition_point(|m| m.joined < joined);
         let at = self.offset(index);
         if self.members.is_empty() {
-            self.list.splice(at..at, entry.iter().copied());
+            self.edit(at..at, &[&entry]);
         } else if index == self.members.len() {
             // Behind the last entry: the comma goes in front. `at` points past where that comma goes.
-            self.list.splice(
-                at - 1..at - 1,
-                std::iter::once(b',').chain(entry.iter().copied()),
-            );
+            self.edit(at - 1..at - 1, &[b",", &entry]);
         } else {
-            self.list
-                .splice(at..at, entry.iter().copied().chain(std::iter::once(b',')));
+            self.edit(at..at, &[&entry, b","]);
         }
         self.bytes += entry.len() as u64;
         self.by_uid.insert(uid, joined);
@@ -115,7 +139,9 @@ impl Roster {
         if let Some(index) = self.index(uid) {
             let range = self.range(index);
             self.bytes = self.bytes - range.len() as u64 + entry.len() as u64;
-            self.list.splice(range, entry.iter().copied());
+            if self.list.get(range.clone()) != Some(&entry) {
+                self.edit(range, &[&entry]);
+            }
             if let Some(member) = self.members.get_mut(index) {
                 member.len = entry.len();
             }
@@ -136,7 +162,7 @@ impl Roster {
         } else {
             range
         };
-        self.list.drain(with_comma);
+        self.edit(with_comma, &[]);
         self.bytes -= entry.len() as u64;
         self.by_uid.remove(uid);
         self.members.remove(index);
@@ -150,6 +176,17 @@ impl Roster {
     pub(super) fn bytes_with(&self, uid: &str, umd: &Json) -> u64 {
         let old = self.get(uid).map_or(0, |member| member.len as u64);
         self.bytes - old + member_json(uid, umd).len() as u64
+    }
+
+    fn edit(&mut self, range: Range<usize>, put: &[&[u8]]) {
+        self.last_edit = Edit {
+            at: range.start,
+            cut: range.len(),
+            put: put.iter().map(|part| part.len()).sum(),
+        };
+        self.edits += 1;
+        let put = put.iter().flat_map(|part| part.iter().copied());
+        self.list.splice(range, put);
     }
 
     fn index(&self, uid: &str) -> Option<usize> {
@@ -193,10 +230,18 @@ mod tests {
         let mut roster = Roster::default();
         assert_eq!(text(&roster), "[]");
         let null = Json::null();
+        let mut copy = roster.list().to_vec();
+        let mut follow = |roster: &Roster| {
+            let (edit, put) = roster.last_edit();
+            copy.splice(edit.at..edit.at + edit.cut, put.iter().copied());
+            assert_eq!(copy, roster.list(), "the edits rebuild the list");
+        };
         for (n, uid) in ["a", "b", "c", "d"].into_iter().enumerate() {
             roster.insert(uid.into(), 10 * n as u64, &null, id(n as u8));
+            follow(&roster);
         }
         roster.insert("x".into(), 15, &null, id(9));
+        follow(&roster);
         let uids = |roster: &Roster| {
             let list: Vec<serde_json::Value> = serde_json::from_slice(roster.list()).unwrap();
             list.iter()
@@ -206,6 +251,7 @@ mod tests {
         assert_eq!(uids(&roster), "abxcd");
         assert_eq!(roster.bytes(), 5 * r#"{"uid":"a","umd":null}"#.len() as u64);
         roster.show("x", &Json::parse(r#"{"n":1}"#).unwrap());
+        follow(&roster);
         assert_eq!(roster.entry("x").unwrap(), br#"{"uid":"x","umd":{"n":1}}"#);
         for (gone, rest) in [
             ("a", "bxcd"),
@@ -215,6 +261,7 @@ mod tests {
             ("b", ""),
         ] {
             assert!(roster.remove(gone).is_some());
+            follow(&roster);
             assert_eq!(uids(&roster), rest);
         }
         assert_eq!(text(&roster), "[]");

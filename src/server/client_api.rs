@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use super::answer::{Answer, Refused, error, method_not_allowed, not_found, refusal, value};
 use super::{Shared, body};
 use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reactor};
+use crate::protocol::event_out::Via;
 use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names};
 
 /// Answers `POST /connection/<verb>`, and the preflights that browsers send before it. No cookies are used, so any
@@ -103,7 +104,10 @@ async fn publish_message(
         event: &event,
         data: object.json("data")?,
     };
-    let (channel, published) = shared.hub.publish_from(connection, message).await?;
+    let (channel, published) = shared
+        .hub
+        .publish_from(connection, message, Via::ClientHttp)
+        .await?;
     let id = published.id;
     if !published.durable().await {
         return Ok(stopping());

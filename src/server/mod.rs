@@ -34,7 +34,7 @@ use tracing::{error, info, warn};
 
 use crate::auth::Verifier;
 use crate::config::{self, ApiKey, Config};
-use crate::hub::{Hub, Settings, StartError};
+use crate::hub::{EventSettings, Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 
 pub use systemd::{SocketError, Sockets};
@@ -218,6 +218,16 @@ fn settings(config: &Config) -> Settings {
         durability: match config.store.durability {
             config::Durability::Commit => store::Durability::Commit,
             config::Durability::Periodic => store::Durability::Periodic,
+        },
+        events: EventSettings {
+            retention: config.events.retention,
+            max_bytes: config.events.max_bytes,
+            webhooks: config
+                .events
+                .webhooks
+                .iter()
+                .map(|webhook| (webhook.name.clone(), webhook.types))
+                .collect(),
         },
     }
 }

@@ -12,6 +12,7 @@ use super::{Shared, body, upgrade};
 use crate::auth::same_secret;
 use crate::hub::{ChannelInfo, ConnectionInfo, Outgoing, PAGE};
 use crate::messages::Keep;
+use crate::protocol::event_out::{Trigger, Via};
 use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
 
 /// The longest `deduplicationId`, in bytes.
@@ -101,6 +102,7 @@ async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<An
             keep,
             except: None,
             deduplication_id: deduplication_id.as_deref(),
+            event_out: object.flag("emitPubSubEvent")?.then(server_trigger),
         })
         .await?;
     let id = published.id;
@@ -108,6 +110,13 @@ async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<An
         return Ok(stopping());
     }
     Ok(accepted(eager.then_some(id), &channel, &event))
+}
+
+fn server_trigger() -> Trigger {
+    Trigger {
+        via: Via::ServerHttp,
+        client: None,
+    }
 }
 
 /// A reaction in the name of `data.uid`.
@@ -125,9 +134,12 @@ async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refu
     }
     let umd = data.json("umd")?;
     let reaction = Reaction::from_object(&data)?;
+    let emit = object.flag("emitPubSubEvent")?;
     shared
         .hub
-        .react(&channel, &uid, &umd, &reaction, |_| true)
+        .react(&channel, &uid, &umd, &reaction, |_| {
+            Some(emit.then(server_trigger))
+        })
         .await?;
     Ok(accepted(None, &channel, &event))
 }

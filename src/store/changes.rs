@@ -1,6 +1,7 @@
 //! What one change writes and removes.
 
 use super::keys;
+use super::outbox::{Operation, Outbox};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
 use crate::protocol::ConnectionId;
 
@@ -9,6 +10,10 @@ use crate::protocol::ConnectionId;
 pub struct Changes {
     /// Key and value; no value removes the key. Later entries win.
     entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// What happens to the outbox.
+    pub(super) outbox: Vec<Operation>,
+    /// How many bytes of the entries belong to the outbox.
+    pub(super) outbox_bytes: u64,
 }
 
 impl Changes {
@@ -19,7 +24,7 @@ impl Changes {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.outbox.is_empty()
     }
 
     /// How many records change.
@@ -65,13 +70,14 @@ impl Changes {
     }
 
     /// Adds the writes to a batch, in order.
-    pub(super) fn apply_to(self, batch: &mut sled::Batch) {
+    pub(super) fn apply_to(self, batch: &mut sled::Batch, outbox: &mut Outbox) {
         for (key, value) in self.entries {
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
             }
         }
+        outbox.apply(self.outbox, self.outbox_bytes, batch);
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {

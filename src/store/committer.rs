@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::open::{Inner, contain};
+use super::outbox::Outbox;
 use super::records::encode;
 use super::{Changes, Store, StoreError, keys};
 
@@ -53,14 +54,14 @@ impl<T: Send + 'static> Committer<T> {
     /// once if the disk fails: nothing is released from then on, because nothing can be promised any more.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// When the outbox cannot be read or the thread cannot be started.
     pub fn start(
         store: &Store,
         durability: Durability,
         before: impl FnMut(&mut Changes) + Send + 'static,
         release: impl FnMut(Vec<T>) + Send + 'static,
         failed: impl FnOnce(StoreError) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
@@ -73,6 +74,7 @@ impl<T: Send + 'static> Committer<T> {
             store: Arc::clone(&store.inner),
             durability,
             commit: store.inner.last_commit,
+            outbox: Outbox::open(&store.inner.tree)?,
             unsynced: None,
         };
         let closing = Arc::clone(&shared);
@@ -87,7 +89,8 @@ impl<T: Send + 'static> Committer<T> {
                 if let Err(error) = result {
                     failed(error);
                 }
-            })?;
+            })
+            .map_err(StoreError::Thread)?;
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
@@ -123,6 +126,7 @@ struct Worker<T> {
     store: Arc<Inner>,
     durability: Durability,
     commit: u64,
+    outbox: Outbox,
     /// Since when something waits for the disk; in commit durability never for longer than one commit.
     unsynced: Option<Instant>,
 }
@@ -139,13 +143,14 @@ impl<T> Worker<T> {
             let mut writes = false;
             for (changes, waits) in gathered {
                 writes |= !changes.is_empty();
-                changes.apply_to(&mut batch);
+                changes.apply_to(&mut batch, &mut self.outbox);
                 waiting.push(waits);
             }
             if writes {
                 let mut changes = Changes::new();
                 before(&mut changes);
-                changes.apply_to(&mut batch);
+                changes.apply_to(&mut batch, &mut self.outbox);
+                self.outbox.finish(&mut batch);
                 self.commit += 1;
                 batch.insert(keys::COMMIT, encode(&self.commit));
                 contain(|| self.store.tree.apply_batch(batch))?;
@@ -156,6 +161,8 @@ impl<T> Worker<T> {
             {
                 self.sync()?;
             }
+            // Before what waits is released: it may read what it has been told.
+            self.outbox.publish(&self.store.outbox);
             release(waiting);
         }
         self.sync()

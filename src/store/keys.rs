@@ -11,12 +11,17 @@ pub(super) mod tag {
     pub(crate) const MESSAGE: u8 = b'e';
     pub(crate) const MESSAGE_PART: u8 = b'p';
     pub(crate) const REACTION: u8 = b'r';
+    pub(crate) const OUTBOX: u8 = b'o';
+    pub(crate) const LIST: u8 = b'l';
+    pub(crate) const CURSOR: u8 = b'w';
     pub(crate) const SPENT: u8 = b't';
     pub(crate) const EXPIRY: u8 = b'x';
 }
 
 pub(super) const SCHEMA: &[u8] = b"mschema";
 pub(super) const COMMIT: &[u8] = b"mcommit";
+pub(super) const OUTBOX: &[u8] = b"moutbox";
+pub(super) const KEPT: &[u8] = b"mkept";
 pub(super) const ID_LEASE: &[u8] = b"mids";
 
 pub(super) fn connection(id: ConnectionId) -> Vec<u8> {
@@ -85,6 +90,48 @@ pub(super) fn parse_reaction(rest: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
+/// Events out stand in order of their sequence.
+pub(super) fn event(sequence: u64) -> Vec<u8> {
+    join(tag::OUTBOX, &sequence.to_be_bytes(), &[])
+}
+
+/// The parts of a large event stand right behind it.
+pub(super) fn event_part(sequence: u64, part: u16) -> Vec<u8> {
+    join(tag::OUTBOX, &sequence.to_be_bytes(), &part.to_be_bytes())
+}
+
+/// The sequence that an event's key names; `None` for a part's.
+pub(super) fn parse_event(key: &[u8]) -> Option<u64> {
+    let sequence = key.strip_prefix(&[tag::OUTBOX])?.try_into().ok()?;
+    Some(u64::from_be_bytes(sequence))
+}
+
+/// A run of a channel's member lists: all of its records begin with this.
+pub(super) fn run(channel: &str, run: [u8; 16]) -> Vec<u8> {
+    let mut key = join(tag::LIST, channel.as_bytes(), &[0]);
+    key.extend_from_slice(&run);
+    key
+}
+
+/// What a run begins with, in parts.
+pub(super) fn run_base(channel: &str, run: [u8; 16], part: u16) -> Vec<u8> {
+    let mut key = run_edit(channel, run, 0);
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// An edit of a run, from 1 on; they stand behind its base and in order.
+pub(super) fn run_edit(channel: &str, run: [u8; 16], n: u32) -> Vec<u8> {
+    let mut key = self::run(channel, run);
+    key.extend_from_slice(&n.to_be_bytes());
+    key
+}
+
+/// Where a webhook stands.
+pub(super) fn cursor(webhook: &str) -> Vec<u8> {
+    join(tag::CURSOR, webhook.as_bytes(), &[])
+}
+
 pub(super) fn spent(name: &[u8]) -> Vec<u8> {
     join(tag::SPENT, name, &[])
 }
@@ -148,6 +195,26 @@ mod tests {
                 key.strip_prefix(prefix.as_slice()).and_then(parse_reaction),
                 Some((reaction.as_str(), uid.as_str()))
             );
+        }
+
+        #[test]
+        fn events_stand_in_order_with_their_parts_behind_them(x: u64, y: u64, part: u16) {
+            prop_assert_eq!(parse_event(&event(x)), Some(x));
+            prop_assert_eq!(parse_event(&event_part(x, part)), None);
+            prop_assert!(event(x) < event_part(x, part));
+            prop_assert_eq!(event(x).cmp(&event(y)), x.cmp(&y));
+            if x < y {
+                prop_assert!(event_part(x, part) < event(y));
+            }
+        }
+
+        #[test]
+        fn a_run_begins_with_its_base(
+            channel in "[^\\p{Cc}]{1,20}", id: [u8; 16], part: u16, n in 1..u32::MAX
+        ) {
+            prop_assert!(run_base(&channel, id, part).starts_with(&run(&channel, id)));
+            prop_assert!(run_base(&channel, id, part) < run_edit(&channel, id, n));
+            prop_assert!(run_edit(&channel, id, n) < run_edit(&channel, id, n + 1));
         }
 
         #[test]

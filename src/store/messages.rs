@@ -11,7 +11,7 @@ use super::{Changes, Store, StoreError, keys};
 use crate::protocol::MessageId;
 
 /// The most data in one entry, in bytes.
-const PART: usize = 4_096;
+pub(super) const PART: usize = 4_096;
 /// How many reactions one sweep removes with their message.
 const REACTIONS_AT_ONCE: usize = 1_000;
 
@@ -161,22 +161,21 @@ impl Store {
         })
     }
 
-    /// Whether this user has reacted so.
+    /// This user's reaction, if there is one.
     ///
     /// # Errors
-    /// When the database cannot be read.
-    pub fn has_reaction(
+    /// When the database or the record cannot be read.
+    pub fn reaction(
         &self,
         channel: &str,
         message: MessageId,
         reaction: &str,
         uid: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<ReactionRecord>, StoreError> {
         contain_store(|| {
-            Ok(self
-                .inner
-                .tree
-                .contains_key(keys::reaction(channel, message, reaction, uid))?)
+            let key = keys::reaction(channel, message, reaction, uid);
+            let value = self.inner.tree.get(key)?;
+            value.map(|value| decode("reaction", &value)).transpose()
         })
     }
 

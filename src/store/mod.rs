@@ -2,6 +2,7 @@
 //!
 //! - [`Changes`]: what one change writes and removes, as records of the keyspaces
 //! - [`Committer`]: many changes made durable at once, in order; what waits for them is released afterwards
+//! - [`Outbox`](OutboxState): events out, in the order of the commits that they came with
 //! - [`Store`]: opening (with all the reasons to refuse), reading at boot, single-use tokens
 //!
 //! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
@@ -12,6 +13,7 @@ mod committer;
 mod keys;
 mod messages;
 mod open;
+mod outbox;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -21,8 +23,10 @@ pub use changes::Changes;
 pub use committer::{Committer, Durability};
 pub use messages::{PageLimit, StoredMessage};
 pub use open::{OpenError, Options, Store};
+pub use outbox::{EventPage, ListAt, OutboxState, RunId, StoredEvent, Trim};
 pub use records::{
-    ChannelRecord, ConnectionRecord, MessageRecord, ReactionRecord, SubscriptionRecord,
+    ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, ReactionRecord,
+    SubscriptionRecord,
 };
 
 /// Something went wrong between us and the disk. The database on disk is as it was after the last commit.
@@ -34,6 +38,9 @@ pub enum StoreError {
     /// The disk did not take the data.
     #[error("the database's log cannot be made durable: {0}")]
     Sync(std::io::Error),
+    /// The system has no thread for the commits.
+    #[error("the thread that commits cannot be started: {0}")]
+    Thread(std::io::Error),
     /// A record cannot be read.
     #[error("a record of the keyspace `{keyspace}` cannot be read: {detail}")]
     Record {

@@ -6,7 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::records::{ChannelRecord, SubscriptionRecord, decode, encode};
+use parking_lot::Mutex;
+
+use super::outbox::{Lists, Outbox, OutboxState};
+use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode, encode};
 use super::tripwire::Tripwire;
 use super::{Changes, StoreError, keys, keys::tag};
 use crate::protocol::ConnectionId;
@@ -95,6 +98,9 @@ pub(super) struct Inner {
     pub(super) tripwire: Tripwire,
     /// The number of the last commit in the database when it was opened.
     pub(super) last_commit: u64,
+    /// The outbox, as far as it is durable.
+    pub(super) outbox: Mutex<OutboxState>,
+    pub(super) lists: Mutex<Lists>,
     /// Held for as long as the database is open.
     _lock: File,
 }
@@ -180,6 +186,7 @@ impl Store {
                 tripwire.last()
             )));
         }
+        let outbox = contain_store(|| Outbox::open(&tree)).map_err(|e| damaged(e.to_string()))?;
         let log = File::open(path.join("db")).map_err(io("opening the database's log"))?;
         sync_folder(folder).map_err(io("making the folder durable"))?;
         sync_folder(&path).map_err(io("making the folder durable"))?;
@@ -190,6 +197,8 @@ impl Store {
                 log,
                 tripwire,
                 last_commit,
+                outbox: Mutex::new(outbox.state()),
+                lists: Mutex::default(),
                 _lock: lock,
             }),
         })
@@ -265,6 +274,17 @@ impl Store {
                 }
             }
             Ok(ids)
+        })
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// When the database or the record cannot be read.
+    pub fn connection(&self, id: ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
+        contain_store(|| {
+            let value = self.inner.tree.get(keys::connection(id))?;
+            value.map(|value| decode("connection", &value)).transpose()
         })
     }
 

@@ -68,6 +68,9 @@ pub struct ChannelRecord {
     /// The next sequence to hand out.
     #[serde(default)]
     pub next: u64,
+    /// The run of member lists that its events out are in, if they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<ByteArray<16>>,
 }
 
 /// A stored message. The channel and the id are its key.
@@ -102,6 +105,103 @@ pub struct ReactionRecord {
     /// The user's metadata then, as JSON.
     #[serde(default = "null", skip_serializing_if = "is_null")]
     pub umd: String,
+}
+
+/// An event out. Its sequence is its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EventRecord {
+    /// Its type, as a place in `EventKind::ALL`; beyond its end, a note of the outbox to itself.
+    pub(super) kind: u8,
+    /// When it happened: Unix time in milliseconds.
+    pub(super) at: u64,
+    /// The whole document, or its beginning; of a member's event only the member's entry.
+    pub(super) body: ByteBuf,
+    /// How many further parts the document has.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) parts: u16,
+    /// Of a member's event: where its list is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) list: Option<ListRecord>,
+    /// Runs of lists that nobody needs once this event is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) ends: Vec<EndRecord>,
+}
+
+/// A run of lists that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EndRecord {
+    pub(super) channel: String,
+    pub(super) run: ByteArray<16>,
+}
+
+impl EndRecord {
+    pub(super) fn new(channel: &str, run: [u8; 16]) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            run: ByteArray::new(run),
+        }
+    }
+}
+
+/// Where the list of a member's event is found: after `edits` edits of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ListRecord {
+    pub(super) channel: String,
+    /// The run.
+    pub(super) run: ByteArray<16>,
+    /// How many of its edits.
+    pub(super) edits: u32,
+    /// Why the member was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+}
+
+/// One edit of a member list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EditRecord {
+    /// Where, in bytes.
+    pub(super) at: u64,
+    /// How many bytes go.
+    pub(super) cut: u64,
+    /// What comes instead.
+    pub(super) put: ByteBuf,
+}
+
+/// The outbox as a whole, written with every change of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct OutboxRecord {
+    /// A random number that tells its events from those of another database.
+    pub(super) id: u32,
+    /// The last sequence given.
+    #[serde(default)]
+    pub(super) last: u64,
+    /// Everything up to this sequence has been trimmed.
+    #[serde(default)]
+    pub(super) trimmed: u64,
+    /// What its records take, in bytes.
+    #[serde(default)]
+    pub(super) bytes: u64,
+}
+
+/// A type of events that is kept. All of them are one record, written when they change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptRecord {
+    /// Its place in `EventKind::ALL`.
+    pub(super) kind: u8,
+    /// From which sequence on all of them are there.
+    pub(super) since: u64,
+    /// Until when a feed wants them (Unix time in seconds); 0 where only webhooks do.
+    pub(super) until: u64,
+}
+
+/// Where a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CursorRecord {
+    /// The last event that was dealt with.
+    pub position: u64,
+    /// The URL that said that it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
 }
 
 fn is_zero(n: &u16) -> bool {
@@ -162,7 +262,8 @@ mod tests {
             ChannelRecord {
                 bytes: 7,
                 subscriptions: 0,
-                next: 0
+                next: 0,
+                run: None,
             }
         );
     }

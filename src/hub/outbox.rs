@@ -1,0 +1,496 @@
+//! Events out (section 13): which are kept, how a change tells of itself, and the outbox as its readers see it.
+//!
+//! An event goes into the [`Changes`] of what it tells of, so that neither is on disk without the other. Types that
+//! nobody wants are not kept: wanted are those of the webhooks, and those of every feed that was read within the
+//! retention, since its reader may come back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::channel::{Channel, State};
+use super::connection::Connection;
+use super::delivery::Delivery;
+use super::{Hub, clock};
+use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
+use crate::presence::{Change, MemberChange, Subscription};
+use crate::protocol::event_out::{self, ConnectionData, Trigger, TriggerClient, Via};
+use crate::protocol::{ConnectionId, EventKind, EventKinds, MemberEvent, RemovalReason};
+use crate::store::{
+    Changes, ConnectionRecord, CursorRecord, ListAt, OutboxState, RunId, Store, StoreError,
+};
+
+/// A run of member lists is not given up before its edits have this many bytes.
+const SHORTEST_RUN: usize = 8 * 1024;
+/// What an edit takes besides its text, in bytes.
+const EDIT_OVERHEAD: usize = 128;
+/// How many bytes of events one read returns, about.
+const READ_BYTES: usize = 1 << 20;
+/// How often webhooks' positions are committed when nothing else is.
+pub(super) const CURSOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the operator can set.
+#[derive(Debug, Clone)]
+pub struct EventSettings {
+    /// How long an event is kept.
+    pub retention: Duration,
+    /// How many bytes all of them may take.
+    pub max_bytes: u64,
+    /// The webhooks, and the types that each wants.
+    pub webhooks: Vec<(String, EventKinds)>,
+}
+
+/// The outbox at run time.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// The kinds that are kept: bits of [`EventKinds`].
+    kept: AtomicU16,
+    /// The kinds that webhooks want.
+    webhooks: EventKinds,
+    /// The last durable sequence.
+    durable: watch::Sender<u64>,
+    /// Webhooks' positions that are not yet on their way to the disk.
+    cursors: Mutex<HashMap<String, CursorRecord>>,
+    /// Held while what is kept changes, until that is durable.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// The run that a channel's member lists are in.
+#[derive(Debug)]
+pub(super) struct Run {
+    id: RunId,
+    /// How many edits it has.
+    edits: u32,
+    /// About how many bytes they take.
+    bytes: usize,
+    /// The roster's count of edits then; `None` where the run is of an earlier start.
+    roster_edits: Option<u64>,
+}
+
+impl Run {
+    /// A run that an earlier start began: it is not continued.
+    pub(super) fn earlier(id: RunId) -> Self {
+        Self {
+            id,
+            edits: 0,
+            bytes: 0,
+            roster_edits: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> RunId {
+        self.id
+    }
+}
+
+/// What made a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A connection joined.
+    Joined,
+    /// A subscription's metadata changed.
+    Updated,
+    /// A subscription ended.
+    Left(RemovalReason),
+}
+
+impl Outbox {
+    pub(super) fn new(settings: &EventSettings, state: &OutboxState) -> Self {
+        let webhooks = settings
+            .webhooks
+            .iter()
+            .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
+        let feeds = state.kept_for_feeds(clock::now_seconds());
+        Self {
+            kept: AtomicU16::new(webhooks.union(feeds).bits()),
+            webhooks,
+            durable: watch::Sender::new(state.last),
+            cursors: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> EventKinds {
+        EventKinds::from_bits(self.kept.load(Ordering::Relaxed))
+    }
+
+    /// Positions of webhooks go along with any commit.
+    pub(super) fn before_commit(&self, changes: &mut Changes) {
+        for (webhook, cursor) in self.cursors.lock().drain() {
+            changes.put_cursor(&webhook, &cursor);
+        }
+    }
+
+    pub(super) fn after_commit(&self, store: &Store) {
+        let last = store.last_event();
+        self.durable.send_if_modified(|durable| {
+            let is_new = *durable != last;
+            *durable = last;
+            is_new
+        });
+    }
+}
+
+/// Who asks, for an event's metadata.
+pub(super) fn client_trigger(connection: &Connection, via: Via) -> Trigger {
+    Trigger {
+        via,
+        client: Some(TriggerClient {
+            connection_id: connection.id.to_string(),
+            source_ip: connection.client.source_ip.to_string(),
+            user_agent: connection.client.user_agent.as_deref().map(str::to_owned),
+        }),
+    }
+}
+
+/// The first change of a start: what is kept from now on, and which webhooks are no more.
+pub(super) fn first_changes(
+    settings: &EventSettings,
+    store: &Store,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::new();
+    let wanted = settings
+        .webhooks
+        .iter()
+        .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
+    changes.expire_kept_events(wanted, clock::now_seconds());
+    changes.keep_events(wanted, 0);
+    for webhook in store.cursors()? {
+        if !settings.webhooks.iter().any(|(name, _)| *name == webhook) {
+            info!(
+                webhook,
+                "a webhook is not configured any more and is forgotten"
+            );
+            changes.remove_cursor(&webhook);
+        }
+    }
+    Ok(changes)
+}
+
+impl Hub {
+    /// Whether events of this kind are kept.
+    pub(super) fn keeps(&self, kind: EventKind) -> bool {
+        self.outbox.kept().contains(kind)
+    }
+
+    /// A connection's event, if it is kept.
+    pub(super) fn tell_of_connection(
+        &self,
+        changes: &mut Changes,
+        kind: EventKind,
+        id: ConnectionId,
+        record: &ConnectionRecord,
+    ) {
+        if !self.keeps(kind) {
+            return;
+        }
+        let now = clock::now_millis();
+        let ended = (kind == EventKind::Disconnected).then(|| clock::rfc3339(now / 1000));
+        let body = event_out::connection(
+            kind,
+            ConnectionData {
+                id: &id.to_string(),
+                connected_at: &clock::rfc3339(record.connected_at / 1000),
+                disconnected_at: ended.as_deref(),
+                keep_alive: record.keep_alive,
+                source_ip: &record.source_ip,
+                uid: record.uid.as_deref(),
+                umd: &record.umd,
+                user_agent: record.user_agent.as_deref(),
+            },
+        );
+        changes.put_event(kind, now, body);
+    }
+
+    /// The events of a change in a channel, as far as they are kept: whose subscription ended, whose began, what that
+    /// makes of the members, and how many subscriptions there are now.
+    pub(super) fn tell_of_change(
+        &self,
+        channel: &Channel,
+        state: &mut State,
+        change: &Change,
+        cause: Cause,
+        changes: &mut Changes,
+    ) {
+        let now = clock::now_millis();
+        let kept = self.outbox.kept();
+        let mut subscription = |kind, subscription: &Subscription| {
+            if kept.contains(kind) {
+                let body = event_out::subscription(
+                    kind,
+                    &channel.name,
+                    &subscription.connection.to_string(),
+                    subscription.uid.as_deref(),
+                    &subscription.umd,
+                );
+                changes.put_event(kind, now, body);
+            }
+        };
+        if let Some(removed) = &change.removed {
+            subscription(EventKind::Unsubscribed, removed);
+        }
+        if let (Some(written), Cause::Joined) = (&change.written, cause) {
+            subscription(EventKind::Subscribed, written);
+        }
+        if let Some(event) = &change.event {
+            let reason = match cause {
+                Cause::Left(reason) => Some(reason),
+                Cause::Joined | Cause::Updated => None,
+            };
+            self.tell_of_member(channel, state, event, reason, now, changes);
+        }
+        let count = state.presence.subscriptions_count();
+        if state.counted != count {
+            state.counted = count;
+            if kept.contains(EventKind::ChannelUpdated) {
+                let body = event_out::channel(&channel.name, count);
+                changes.put_event(EventKind::ChannelUpdated, now, body);
+            }
+        }
+    }
+
+    /// A member's event. Its list is kept as an edit of the channel's run of lists, or begins a new run.
+    fn tell_of_member(
+        &self,
+        channel: &Channel,
+        state: &mut State,
+        event: &MemberChange,
+        reason: Option<RemovalReason>,
+        now: u64,
+        changes: &mut Changes,
+    ) {
+        const MEMBERS: [EventKind; 3] = [
+            EventKind::MemberAdded,
+            EventKind::MemberUpdated,
+            EventKind::MemberRemoved,
+        ];
+        let Some(roster) = state.presence.roster() else {
+            return;
+        };
+        let kept = self.outbox.kept();
+        let wanted_at_all = MEMBERS.into_iter().any(|kind| kept.contains(kind));
+        let (kind, reason) = match event.event {
+            MemberEvent::Added => (EventKind::MemberAdded, None),
+            MemberEvent::Updated => (EventKind::MemberUpdated, None),
+            MemberEvent::Removed => (EventKind::MemberRemoved, reason),
+        };
+        let tell = kept.contains(kind);
+        let is_last = state.presence.is_empty();
+        let mut ends = Vec::new();
+        match &mut state.run {
+            Some(run)
+                if wanted_at_all
+                    && run
+                        .roster_edits
+                        .is_some_and(|edits| edits + 1 == roster.edits())
+                    && !(tell && run.bytes > roster.list().len().max(SHORTEST_RUN)) =>
+            {
+                let (edit, put) = roster.last_edit();
+                run.edits += 1;
+                run.bytes += put.len() + EDIT_OVERHEAD;
+                run.roster_edits = Some(roster.edits());
+                let at = ListAt {
+                    channel: &channel.name,
+                    run: run.id,
+                    edits: run.edits,
+                };
+                changes.put_run_edit(at, edit.at, edit.cut, put);
+            }
+            run if tell => {
+                let id = self.ids.next().to_bytes();
+                changes.put_run(&channel.name, id, roster.list());
+                let before = run.replace(Run {
+                    id,
+                    edits: 0,
+                    bytes: 0,
+                    roster_edits: Some(roster.edits()),
+                });
+                ends.extend(before.map(|run| run.id));
+            }
+            // The run does not lead to this list; the next event that is told begins a new one.
+            _ => {}
+        }
+        if let Some(run) = &state.run
+            && tell
+        {
+            if is_last {
+                ends.push(run.id);
+            }
+            let at = ListAt {
+                channel: &channel.name,
+                run: run.id,
+                edits: run.edits,
+            };
+            changes.put_member_event(kind, now, reason, &event.member, at, &ends);
+        } else if let Some(run) = &state.run
+            && (is_last || !wanted_at_all)
+        {
+            changes.end_run(&channel.name, now, run.id);
+        }
+        if is_last || !wanted_at_all {
+            state.run = None;
+        }
+    }
+
+    /// Keeps events of these kinds for a feed that is being read, and for a retention after: call it now and then while
+    /// it is. Returns when that is durable; `false` while the server stops.
+    pub async fn keep_for_feed(&self, kinds: EventKinds) -> bool {
+        let _changing = self.outbox.changing.lock().await;
+        let Some(permit) = self.permit().await else {
+            return false;
+        };
+        let until = clock::now_seconds() + self.settings.events.retention.as_secs();
+        self.outbox.kept.fetch_or(kinds.bits(), Ordering::Relaxed);
+        let (delivery, done) = Delivery::nothing(permit);
+        let mut changes = Changes::new();
+        changes.keep_events(kinds, until);
+        self.committer.submit(changes, delivery);
+        done.await.is_ok()
+    }
+
+    /// The outbox: what of it is durable.
+    pub fn outbox_state(&self) -> OutboxState {
+        self.store.outbox()
+    }
+
+    /// Commits webhooks' positions where nothing else is committed.
+    pub(super) async fn keep_cursors(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(CURSOR_PAUSE).await;
+            if self.outbox.cursors.lock().is_empty() {
+                continue;
+            }
+            let mut changes = Changes::new();
+            self.outbox.before_commit(&mut changes);
+            self.committer.submit(changes, Delivery::default());
+        }
+    }
+
+    /// Lets go of what nobody wants any more and of events that are too old, or too many.
+    pub(super) async fn trim_outbox(&self) {
+        {
+            let _changing = self.outbox.changing.lock().await;
+            let (webhooks, now) = (self.outbox.webhooks, clock::now_seconds());
+            let state = self.store.outbox();
+            let wanted = webhooks.union(state.kept_for_feeds(now));
+            if !state.kept().without(wanted).is_empty() {
+                self.outbox.kept.store(wanted.bits(), Ordering::Relaxed);
+                let mut changes = Changes::new();
+                changes.expire_kept_events(webhooks, now);
+                if !self.commit_chore(changes).await {
+                    return;
+                }
+            }
+        }
+        let events = &self.settings.events;
+        let before = clock::now_millis()
+            .saturating_sub(u64::try_from(events.retention.as_millis()).unwrap_or(u64::MAX));
+        // Once there is too much, some room is made, so that it does not come to this with every event.
+        let room = if self.store.outbox().bytes > events.max_bytes {
+            events.max_bytes / 10 * 9
+        } else {
+            events.max_bytes
+        };
+        let mut early = 0;
+        loop {
+            match self.store.trim(before, room) {
+                Ok(None) => break,
+                Ok(Some(trim)) => {
+                    early += trim.early;
+                    if !self.commit_chore(trim.changes).await {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "cannot look for events out that are too old");
+                    break;
+                }
+            }
+        }
+        if early > 0 {
+            warn!(
+                events = early,
+                max_bytes = events.max_bytes,
+                "the outbox was full: its oldest events are gone before their time; whoever has not read them misses them"
+            );
+        }
+    }
+
+    /// Commits a chore and waits until it is durable; `false` while the server stops.
+    pub(super) async fn commit_chore(&self, changes: Changes) -> bool {
+        let Some(permit) = self.permit().await else {
+            return false;
+        };
+        let (delivery, done) = Delivery::nothing(permit);
+        self.committer.submit(changes, delivery);
+        done.await.is_ok()
+    }
+}
+
+impl crate::events::Outbox for Hub {
+    fn read(&self, position: u64, kinds: EventKinds, limit: usize) -> Result<Batch, OutboxError> {
+        let failed = |error: StoreError| {
+            error!(%error, "the outbox cannot be read");
+            OutboxError(error.to_string())
+        };
+        let state = self.store.outbox();
+        // A position beyond the end is of another database; everything that is here is new to its reader.
+        let start = if position > state.last { 0 } else { position };
+        let page = self
+            .store
+            .events(start.max(state.trimmed), kinds, limit, READ_BYTES)
+            .map_err(failed)?;
+        let event = |stored: crate::store::StoredEvent| Event {
+            sequence: stored.sequence,
+            id: EventId {
+                outbox: state.id,
+                sequence: stored.sequence,
+            },
+            kind: stored.kind,
+            at: stored.at,
+            body: stored.body.into(),
+        };
+        Ok(Batch {
+            events: page.events.into_iter().map(event).collect(),
+            position: page.position,
+            missed: state.misses(position, kinds),
+        })
+    }
+
+    fn durable(&self) -> watch::Receiver<u64> {
+        self.outbox.durable.subscribe()
+    }
+
+    fn cursor(&self, webhook: &str) -> Result<Option<Cursor>, OutboxError> {
+        if let Some(waiting) = self.outbox.cursors.lock().get(webhook) {
+            return Ok(Some(cursor(waiting.clone())));
+        }
+        self.store
+            .cursor(webhook)
+            .map(|record| record.map(cursor))
+            .map_err(|error| OutboxError(error.to_string()))
+    }
+
+    fn keep_cursor(&self, webhook: &str, cursor: Cursor) {
+        let record = CursorRecord {
+            position: cursor.position,
+            gone: cursor.gone,
+        };
+        self.outbox
+            .cursors
+            .lock()
+            .insert(webhook.to_owned(), record);
+    }
+}
+
+fn cursor(record: CursorRecord) -> Cursor {
+    Cursor {
+        position: record.position,
+        gone: record.gone,
+    }
+}
