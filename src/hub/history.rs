@@ -74,7 +74,7 @@ impl Hub {
         };
         let window = Window::new(allowed_from, request.after, request.before, request.reverse);
         let page = self
-            .read(move |hub| {
+            .look_up(move |hub| {
                 let now = clock::now_seconds();
                 let messages = hub.store.messages(
                     &channel,
@@ -109,7 +109,7 @@ impl Hub {
     ) -> Result<BTreeMap<String, Vec<Reactor>>, Refusal> {
         let held = connection.held(channel).ok_or_else(not_subscribed)?;
         let channel = Arc::clone(&held.channel.name);
-        self.read(move |hub| {
+        self.look_up(move |hub| {
             let found = hub.store.message(&channel, message, clock::now_seconds())?;
             found
                 .map(|_| hub.reactions_of(&channel, message))
@@ -135,7 +135,7 @@ impl Hub {
     }
 
     /// Reads from the database on a thread that may wait.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(super) async fn look_up<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {

@@ -32,6 +32,8 @@ mod reactions;
 mod records;
 mod registry;
 mod rollcall;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::sync::Arc;

@@ -511,6 +511,21 @@ impl Store {
         })
     }
 
+    /// How many records the outbox has: none when everything in it has been trimmed.
+    #[cfg(test)]
+    pub(crate) fn outbox_records(&self) -> Result<usize, StoreError> {
+        contain_store(|| {
+            let mut records = 0;
+            for tag in [tag::OUTBOX, tag::LIST] {
+                for entry in self.inner.tree.scan_prefix([tag]) {
+                    entry?;
+                    records += 1;
+                }
+            }
+            Ok(records)
+        })
+    }
+
     /// Where a webhook stands; `None` where it is new.
     ///
     /// # Errors
