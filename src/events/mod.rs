@@ -6,6 +6,9 @@
 //!
 //! - [`Outbox`]: what a reader needs of the hub
 //! - [`Event`], [`Batch`]: what it gets
+//! - [`Feed`]: one reader's way through the outbox, behind `GET /events`
+
+mod feed;
 
 use std::fmt;
 
@@ -13,6 +16,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::protocol::{EventKind, EventKinds};
+
+pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
 
 /// One event, durable.
 #[derive(Debug, Clone)]
@@ -94,6 +99,9 @@ pub struct OutboxError(pub String);
 
 /// The outbox, as its readers see it.
 pub trait Outbox: Send + Sync + 'static {
+    /// The number that is part of all its events' names.
+    fn id(&self) -> u32;
+
     /// Reads durable events of `kinds` after `position`: at most `limit` (at least one, if there is any), and few
     /// enough that they take about a megabyte. Quick; may touch the disk.
     ///

@@ -31,6 +31,8 @@ const SHORTEST_RUN: usize = 8 * 1024;
 const EDIT_OVERHEAD: usize = 128;
 /// How many bytes of events one read returns, about.
 const READ_BYTES: usize = 1 << 20;
+/// By how much what a feed wants may be kept shorter than the retention; so often is it noted that it is read.
+const KEPT_SLACK: Duration = Duration::from_secs(3_600);
 /// How often webhooks' positions are committed when nothing else is.
 pub(super) const CURSOR_PAUSE: Duration = Duration::from_secs(1);
 
@@ -337,20 +339,21 @@ impl Hub {
         }
     }
 
-    /// Keeps events of these kinds for a feed that is being read, and for a retention after: call it now and then while
-    /// it is. Returns when that is durable; `false` while the server stops.
+    /// Keeps events of these kinds for a feed that is being read, and for about a retention after: call it now and then
+    /// while it is. Returns when that is durable; `false` while the server stops.
     pub async fn keep_for_feed(&self, kinds: EventKinds) -> bool {
         let _changing = self.outbox.changing.lock().await;
-        let Some(permit) = self.permit().await else {
-            return false;
-        };
-        let until = clock::now_seconds() + self.settings.events.retention.as_secs();
+        let retention = self.settings.events.retention;
+        let until = clock::now_seconds() + retention.as_secs();
+        let slack = KEPT_SLACK.min(retention / 4).as_secs();
+        let long_enough = self.store.outbox().kept_for_feeds(until - slack);
+        if kinds.without(long_enough).is_empty() {
+            return !self.is_stopping();
+        }
         self.outbox.kept.fetch_or(kinds.bits(), Ordering::Relaxed);
-        let (delivery, done) = Delivery::nothing(permit);
         let mut changes = Changes::new();
         changes.keep_events(kinds, until);
-        self.committer.submit(changes, delivery);
-        done.await.is_ok()
+        self.commit_chore(changes).await
     }
 
     /// The outbox: what of it is durable.
@@ -433,6 +436,10 @@ impl Hub {
 }
 
 impl crate::events::Outbox for Hub {
+    fn id(&self) -> u32 {
+        self.store.outbox().id
+    }
+
     fn read(&self, position: u64, kinds: EventKinds, limit: usize) -> Result<Batch, OutboxError> {
         let failed = |error: StoreError| {
             error!(%error, "the outbox cannot be read");

@@ -1,7 +1,8 @@
 //! HTTP answers: JSON, and errors that a program and a person can read.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::channel::Channel;
+use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -9,7 +10,10 @@ use serde::Serialize;
 use crate::protocol::{ErrorCode, Refusal};
 
 /// An answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Body>;
+
+/// Its body: whole, or one that goes on.
+pub(super) type Body = Either<Full<Bytes>, Channel<Bytes>>;
 
 /// An answer that says why something cannot be, on its way up.
 pub(super) type Refused = Box<Answer>;
@@ -92,6 +96,13 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Answer {
     answer
 }
 
+/// An answer that has only a status.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::default()));
+    *answer.status_mut() = status;
+    answer
+}
+
 /// A value as JSON.
 pub(super) fn value(status: StatusCode, value: &impl Serialize) -> Answer {
     // Invariant: our bodies hold nothing that JSON cannot say.
@@ -100,7 +111,7 @@ pub(super) fn value(status: StatusCode, value: &impl Serialize) -> Answer {
 
 /// A text that is JSON already.
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(
         header::CONTENT_TYPE,

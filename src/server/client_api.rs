@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::answer::{Answer, Refused, error, method_not_allowed, not_found, refusal, value};
+use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, refusal, value};
 use super::{Shared, body};
 use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reactor};
 use crate::protocol::event_out::Via;
@@ -33,8 +33,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, verb: &str, request: Request<In
 }
 
 fn preflight() -> Answer {
-    let mut answer = Response::default();
-    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let mut answer = empty(StatusCode::NO_CONTENT);
     let headers = answer.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,

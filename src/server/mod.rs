@@ -3,7 +3,7 @@
 //! - `listener`: from TCP through TLS to HTTP
 //! - `tls`: the certificate and its reload
 //! - `http`: the routes; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
-//!   for what comes in and `answer` for what goes out
+//!   for what comes in and `answer` for what goes out; `feed` streams events out
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life
 //! - `rate`: how fast a client may send
@@ -12,6 +12,7 @@
 mod answer;
 mod body;
 mod client_api;
+mod feed;
 mod http;
 mod listener;
 mod rate;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 
-use super::answer::{Answer, Refused, error, method_not_allowed, not_found, refusal, value};
+use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, refusal, value};
 use super::client_api::{accepted, members, stopping};
-use super::{Shared, body, upgrade};
+use super::{Shared, body, feed, upgrade};
 use crate::auth::same_secret;
 use crate::hub::{ChannelInfo, ConnectionInfo, Outgoing, PAGE};
 use crate::messages::Keep;
@@ -41,6 +41,7 @@ pub(super) async fn answer(
         (["channels"], Method::GET) => channels(shared, &request),
         (["channels", name], Method::GET) => channel(shared, name),
         (["connections"], Method::GET) => connections(shared, &request),
+        (["events"], Method::GET) => feed::answer(shared, &request).await,
         (["connections", id], Method::DELETE) => kick(shared, id),
         (["connections", _], _) => method_not_allowed("DELETE"),
         _ => method_not_allowed("GET"),
@@ -261,11 +262,7 @@ fn full_page<T>(page: &[T]) -> Option<&T> {
 
 fn kick(shared: &Shared, id: &str) -> Answer {
     match id.parse() {
-        Ok(id) if shared.hub.kick(id) => {
-            let mut answer = Response::default();
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-            answer
-        }
+        Ok(id) if shared.hub.kick(id) => empty(StatusCode::NO_CONTENT),
         Ok(_) => not_found("there is no such connection"),
         Err(invalid) => refusal(&Refusal::invalid(invalid.to_string())),
     }

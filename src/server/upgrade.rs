@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
 use super::Shared;
-use super::answer::{Answer, Refused, error, unavailable};
+use super::answer::{Answer, Body, Refused, error, unavailable};
 use super::session;
 use super::socket::Socket;
 use crate::hub::{Admission, AdmissionError, ClientInfo};
@@ -61,7 +61,7 @@ pub(super) async fn upgrade(
     };
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(serve(shared, admission, client, upgraded));
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::Left(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));

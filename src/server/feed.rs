@@ -1,0 +1,148 @@
+//! `GET /events`: events out as Server-Sent Events (section 13).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, Response};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, error};
+
+use super::answer::{Answer, Body, refusal, unavailable};
+use super::{Shared, body};
+use crate::events::{EventId, Feed, FeedItem, FeedStart, Outbox};
+use crate::protocol::{EventKind, EventKinds, Refusal};
+
+/// How often a feed on which nothing happens says that it is alive; also how soon a reader that is gone is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often a feed that is read says so to the outbox, which then keeps what it wants.
+const RENEW: Duration = Duration::from_secs(20);
+/// How many chunks may wait for a reader; the feed waits with the next one.
+const CHUNKS: usize = 2;
+/// What a reader is told first: when to try again after a connection broke, in milliseconds.
+const GREETING: &[u8] = b"retry: 2000\n\n";
+
+/// What a request asks for.
+struct Wish {
+    kinds: EventKinds,
+    start: FeedStart,
+    follow: bool,
+}
+
+/// Answers with a stream that goes on until the reader leaves or the server stops.
+pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Answer {
+    let wish = match wish(request) {
+        Ok(wish) => wish,
+        Err(refused) => return refusal(&refused),
+    };
+    if !shared.hub.keep_for_feed(wish.kinds).await {
+        return unavailable("SERVER_STOPPING", "the server is stopping");
+    }
+    let outbox: Arc<dyn Outbox> = Arc::clone(&shared.hub) as _;
+    let feed = Feed::open(outbox, wish.kinds, wish.start, wish.follow);
+    let (sender, channel) = Channel::new(CHUNKS);
+    tokio::spawn(run(Arc::clone(shared), feed, wish.kinds, sender));
+    let mut answer = Response::new(Body::Right(channel));
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn wish(request: &Request<Incoming>) -> Result<Wish, Refusal> {
+    let query = request.uri().query();
+    let kinds = match body::parameter(query, "types") {
+        None => EventKinds::ALL,
+        Some(types) => types
+            .split(',')
+            .map(|name| {
+                EventKind::from_name(name).ok_or_else(|| {
+                    Refusal::invalid(format!(
+                        "parameter `types`: {name:?} is no type of event; there are {}",
+                        EventKind::ALL.map(EventKind::name).join(", ")
+                    ))
+                })
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    // A client that comes back by itself says where it was in the header, and has still the query that it began with.
+    let header = request
+        .headers()
+        .get("last-event-id")
+        .map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    let start = match header
+        .as_deref()
+        .or(body::parameter(query, "after").as_deref())
+    {
+        None | Some("") => FeedStart::Now,
+        Some("0") => FeedStart::Oldest,
+        Some(id) => FeedStart::After(id.parse::<EventId>().map_err(|invalid| {
+            Refusal::invalid(format!("`Last-Event-ID` or parameter `after`: {invalid}"))
+        })?),
+    };
+    let follow = match body::parameter(query, "follow").as_deref() {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => {
+            return Err(Refusal::invalid("parameter `follow` must be true or false"));
+        }
+    };
+    Ok(Wish {
+        kinds,
+        start,
+        follow,
+    })
+}
+
+async fn run(shared: Arc<Shared>, mut feed: Feed, kinds: EventKinds, mut sender: Sender<Bytes>) {
+    let mut renewed = Instant::now();
+    let mut chunk = Bytes::from_static(GREETING);
+    // The reader is gone when nothing can be sent any more.
+    while sender.send_data(chunk).await.is_ok() {
+        if shared.hub.is_stopping() {
+            return;
+        }
+        if renewed.elapsed() > RENEW {
+            shared.hub.keep_for_feed(kinds).await;
+            renewed = Instant::now();
+        }
+        chunk = match timeout(HEARTBEAT, feed.next()).await {
+            Err(_) => Bytes::from_static(b":\n\n"),
+            Ok(Ok(Some(item))) => text(&item),
+            Ok(Ok(None)) => return,
+            Ok(Err(failure)) => {
+                error!(error = %failure, "a feed of events ends");
+                return;
+            }
+        };
+    }
+    debug!("the reader of a feed is gone");
+}
+
+fn text(item: &FeedItem) -> Bytes {
+    let mut text = String::new();
+    // Writing into a String has no way to fail.
+    let _ = match item {
+        FeedItem::Event(event) => write!(
+            text,
+            "id: {}\nevent: {}\ndata: {}\n\n",
+            event.id,
+            event.kind.name(),
+            String::from_utf8_lossy(&event.body)
+        ),
+        FeedItem::Gap { resume } => write!(
+            text,
+            "id: {resume}\nevent: rollcall.gap\ndata: {{\"message\":\"events before this are lost to this reader: they \
+             were older than events.retention, did not fit into events.max_bytes, or nobody wanted them when they \
+             happened\",\"resume\":\"{resume}\"}}\n\n"
+        ),
+    };
+    text.into()
+}
