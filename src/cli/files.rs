@@ -2,8 +2,10 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
+
+use rustix::process::geteuid;
 
 use super::Failure;
 
@@ -16,7 +18,8 @@ pub(super) enum Privacy {
     Public,
 }
 
-/// Makes a new file and puts it on disk.
+/// Makes a new file and puts it on disk. Where root makes it in somebody's directory it becomes theirs: that is how keys
+/// for a service get into the directory of the service's user.
 ///
 /// # Errors
 /// When there is one of that name, or it cannot be written.
@@ -31,6 +34,11 @@ pub(super) fn create(path: &Path, privacy: Privacy, text: &str) -> Result<(), Fa
             .create_new(true)
             .mode(mode)
             .open(path)?;
+        if geteuid().is_root() {
+            let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            let owner = std::fs::metadata(parent.unwrap_or(Path::new(".")))?;
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
@@ -67,4 +75,27 @@ pub(super) fn create_dir(path: &Path) -> Result<(), Failure> {
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path)
         .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_file_belongs_to_the_owner_of_its_directory() {
+        let dir = TempDir::new().unwrap();
+        // Only root can give a directory away; anybody else has none but their own.
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(4_321), Some(4_322)).unwrap();
+        }
+        let owner = std::fs::metadata(dir.path()).unwrap();
+        let file = dir.path().join("key.pem");
+        create(&file, Privacy::Private, "key").unwrap();
+        let made = std::fs::metadata(&file).unwrap();
+        assert_eq!(made.uid(), owner.uid());
+        assert_eq!(made.gid(), owner.gid());
+        assert_eq!(made.mode() & 0o777, 0o600);
+    }
 }

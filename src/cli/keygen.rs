@@ -18,7 +18,7 @@ const API_KEY_BYTES: usize = 32;
 ///
 /// Without --tls or --api-key it makes a key to sign tokens with: jwt-private.pem for the one who makes tokens and
 /// jwt-public.pem for the server (HS256, HS384 and HS512: one jwt-secret for both). It never overwrites a file, and says
-/// which lines the server's configuration needs.
+/// which lines the server's configuration needs. Made by root, a file belongs to the owner of its directory.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How tokens will be signed: HS256/384/512, RS256/384/512, PS256/384/512, ES256/384/512 or EdDSA
@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// The key's id, for the configuration: it then accepts only tokens that name it as their `kid`
     #[arg(long, value_name = "ID", conflicts_with_all = ["tls", "api_key"])]
     id: Option<String>,
-    /// Make a self-signed certificate: tls-cert.pem, which clients must trust, and tls-key.pem
+    /// Make a self-signed certificate: cert.pem, which clients must trust, and key.pem
     #[arg(long, requires = "host", conflicts_with = "api_key")]
     tls: bool,
     /// A host name or IP address that the certificate is for; may be repeated
@@ -75,7 +75,7 @@ pub(super) fn new_api_key() -> Result<String, Failure> {
 
 fn certificate(dir: &Path, hosts: &[String], days: u32) -> Result<String, Failure> {
     let made = self_signed(hosts, days)?;
-    let (certificate, key) = (dir.join("tls-cert.pem"), dir.join("tls-key.pem"));
+    let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     create_both(
         (&key, Privacy::Private, &made.private_key),
         (&certificate, Privacy::Public, &made.certificate),

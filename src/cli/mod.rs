@@ -18,7 +18,7 @@ mod token;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -57,6 +57,11 @@ impl Command {
             Self::Join(args) => join::run(args),
         }
     }
+}
+
+/// The definition of the command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses this process's command line and runs the command. Wrong usage ends the process at once, with code 2.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::error::{Origin, Problem};
+use super::keys::absent_file;
 use super::source::{Layers, Node, Table, Value, list_from_plain, plain_io, read_text};
 use super::units::{self, DURATION_FORM, SIZE_FORM, nearest, show_duration, show_size};
 
@@ -363,9 +364,10 @@ impl<'a> Reader<'a> {
             Err(error) => {
                 let mend = match error.kind() {
                     std::io::ErrorKind::PermissionDenied => {
-                        "; let the user that rollcall runs as read it"
+                        "; let the user that rollcall runs as read it".to_owned()
                     }
-                    _ => "",
+                    std::io::ErrorKind::NotFound => absent_file(key, path),
+                    _ => String::new(),
                 };
                 self.report(
                     origin,

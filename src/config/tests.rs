@@ -747,7 +747,7 @@ fn verification_keys_are_checked() {
         (
             "algorithm = \"ES256\"\npublic_key_file = \"absent.pem\"",
             "public_key_file",
-            "absent.pem cannot be read (no such file)",
+            "absent.pem cannot be read (no such file); put the public key there of whoever signs tokens, as PEM",
         ),
         (
             "algorithm = \"ES256\"\npublic_key_file = \".\"",

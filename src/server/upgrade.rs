@@ -52,7 +52,8 @@ pub(super) async fn upgrade(
         Err(refused) => return refuse(&refused),
     };
     let client = ClientInfo {
-        source_ip: peer.ip(),
+        // A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
+        source_ip: peer.ip().to_canonical(),
         user_agent: request
             .headers()
             .get(header::USER_AGENT)

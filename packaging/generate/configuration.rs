@@ -1,0 +1,122 @@
+//! The configuration file of the package, and its manual page: both from the reference that the program carries.
+
+use std::error::Error;
+
+use roff::{Inline, Roff, bold, italic, roman};
+use rollcall::config::REFERENCE;
+
+/// What differs between a program and a service that is installed.
+const INSTALLED: &str = "\
+# Rollcall as a service. After a change: `systemctl restart rollcall`; nobody is taken for gone meanwhile.
+#
+# What the service needs before it starts: a certificate and its key in /etc/rollcall/tls, owned by the user rollcall, and
+# the public key that tokens are verified with. To try it out, as root:
+#     rollcall keygen --tls --host NAME --out /etc/rollcall/tls
+#     rollcall keygen --out /etc/rollcall
+#     systemctl restart rollcall
+# A secret that is only read at the start can stay root's: /etc/rollcall/secrets/NAME (mode 0600) is what
+# ${CREDENTIALS_DIRECTORY}/secret_NAME stands for here.
+#
+";
+
+/// The line that the package turns on: its unit makes the directory and the group.
+const ADMIN_SOCKET: &str = "#socket = \"/run/rollcall/admin.sock\"";
+
+/// `/etc/rollcall/rollcall.toml`.
+pub(crate) fn file() -> Result<String, Box<dyn Error>> {
+    let (before, after) = REFERENCE
+        .split_once(ADMIN_SOCKET)
+        .ok_or("the reference has no admin socket to turn on")?;
+    let on = ADMIN_SOCKET.trim_start_matches('#');
+    Ok(format!("{INSTALLED}{before}{on} {after}"))
+}
+
+/// rollcall.toml(5).
+pub(crate) fn page() -> String {
+    let mut page = Roff::new();
+    page.control(
+        "TH",
+        [
+            "rollcall.toml",
+            "5",
+            "",
+            concat!("rollcall ", env!("CARGO_PKG_VERSION")),
+            "Rollcall",
+        ],
+    );
+    heading(&mut page, "NAME");
+    page.text([roman(
+        "rollcall.toml - configuration of the presence server rollcall",
+    )]);
+    heading(&mut page, "SYNOPSIS");
+    page.text([italic("/etc/rollcall/rollcall.toml")]);
+    heading(&mut page, "DESCRIPTION");
+    let (preamble, keys) = REFERENCE.split_once("\n\n").unwrap_or((REFERENCE, ""));
+    for line in preamble.lines() {
+        match line.trim_start_matches('#').trim() {
+            "" => page.control("PP", []),
+            text => page.text([roman(text)]),
+        };
+    }
+    page.control("PP", []);
+    page.text([roman(
+        "The file is TOML. What is wrong with it is said all at once, each with its place and its mend, by",
+    )]);
+    page.text([bold("rollcall check"), roman(",")]);
+    page.text([roman("and the server does not start with it.")]);
+    heading(&mut page, "KEYS");
+    for line in keys.lines() {
+        entry(&mut page, line);
+    }
+    heading(&mut page, "SEE ALSO");
+    page.text([
+        bold("rollcall"),
+        roman("(1), "),
+        bold("systemd.exec"),
+        roman("(5)"),
+    ]);
+    page.render()
+}
+
+fn heading(page: &mut Roff, text: &str) {
+    page.control("SH", [text]);
+}
+
+/// A line of the reference: a section, or a key with its value. What stands behind it explains it.
+fn entry(page: &mut Roff, line: &str) {
+    let (setting, explanation) = match line.split_once(" # ") {
+        Some((setting, explanation)) => (setting.trim_end(), explanation.trim()),
+        None => (line.trim_end(), ""),
+    };
+    let bare = setting.trim_start_matches('#');
+    if bare.is_empty() {
+        return;
+    }
+    if bare.starts_with('[') {
+        page.control("SS", [bare]);
+        if !explanation.is_empty() {
+            page.text(sentence(explanation));
+        }
+        return;
+    }
+    page.control("TP", []);
+    page.text([bold(bare)]);
+    let mut text = sentence(explanation);
+    // In the reference this is what a line without "#" means.
+    if setting == bare {
+        text.insert(0, roman("Required. "));
+    }
+    page.text(text);
+}
+
+fn sentence(text: &str) -> Vec<Inline> {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => vec![roman(format!(
+            "{}{}.",
+            first.to_uppercase(),
+            chars.as_str()
+        ))],
+        None => Vec::new(),
+    }
+}
