@@ -1,0 +1,70 @@
+//! Resident memory per idle connection, in presence channels of ten. Only the server's own is counted: the kernel's
+//! socket buffers are not part of a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::Result;
+use crate::crowd;
+use crate::figures::{figure, kibibytes, mebibytes, title};
+use crate::process::Process;
+use crate::server::{Place, Server, Settings};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many connections there are when memory is looked at.
+    #[arg(long, value_delimiter = ',', default_value = "2000,8000")]
+    connections: Vec<usize>,
+    /// How many members a channel has.
+    #[arg(long, default_value_t = 10)]
+    members: usize,
+}
+
+pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
+    let server = Arc::new(Server::start(place, &Settings::default()).await?);
+    let process = server.process();
+    title(&format!(
+        "memory of idle connections in presence channels of {}",
+        options.members
+    ));
+    let before = settled(process).await?;
+    figure("resident with no connection", mebibytes(before), "");
+    let mut clients = Vec::new();
+    for count in options.connections {
+        let more = crowd::connect(&server, clients.len()..count, |n| {
+            vec![format!("presence.room-{}", n / options.members)]
+        });
+        clients.extend(more.await?);
+        let now = settled(process).await?;
+        figure(
+            &format!("resident per connection, of {count}"),
+            kibibytes(now.saturating_sub(before) as f64 / count as f64),
+            "≤ 16 KiB",
+        );
+    }
+    figure("resident", mebibytes(process.memory()?.resident), "");
+    figure("the most it was", mebibytes(process.memory()?.peak), "");
+    drop(clients);
+    figure(
+        "resident when all are gone",
+        mebibytes(settled(process).await?),
+        "",
+    );
+    Ok(())
+}
+
+/// Waits until memory changes no more, at the most for ten seconds.
+async fn settled(process: Process) -> Result<u64> {
+    let mut last = process.memory()?.resident;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = process.memory()?.resident;
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
+}

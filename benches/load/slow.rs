@@ -1,0 +1,142 @@
+//! One subscriber that does not read, among many that do: their latency before, while it hangs there, and after it has
+//! been dropped; and the server's memory all the while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::Result;
+use crate::client::{Client, Frame};
+use crate::fanout::{CHANNEL, Load, Subscribers, play};
+use crate::figures::{figure, mebibytes, title};
+use crate::process::Process;
+use crate::server::{Place, Server, Settings};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many read.
+    #[arg(long, default_value_t = 1_000)]
+    subscribers: usize,
+    /// How many messages are on their way at a time.
+    #[arg(long, default_value_t = 4)]
+    in_flight: usize,
+    /// The size of a message's data, in bytes.
+    #[arg(long, default_value_t = 1_024)]
+    bytes: usize,
+    /// How many messages are published in each of the three parts.
+    #[arg(long, default_value_t = 5_000)]
+    messages: usize,
+    /// How much may wait for one connection, in bytes.
+    #[arg(long, default_value_t = 2 << 20)]
+    queue_bytes: u64,
+}
+
+pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
+    title(&format!(
+        "one subscriber that does not read, among {}; {} messages of {} bytes in each part",
+        options.subscribers, options.messages, options.bytes
+    ));
+    let settings = Settings {
+        queue_bytes: options.queue_bytes,
+        ..Settings::default()
+    };
+    let server = Arc::new(Server::start(place, &settings).await?);
+    let load = Load {
+        bytes: options.bytes,
+        in_flight: options.in_flight,
+        messages: options.messages,
+    };
+    let mut publisher = server.client("publisher").await?;
+    let subscribers = Subscribers::connect(&server, options.subscribers).await?;
+    let warm_up = Load {
+        messages: options.messages / 10,
+        ..load
+    };
+    let (subscribers, _) = play(subscribers, &mut publisher, warm_up).await?;
+
+    let before = server.process().memory()?.resident;
+    figure("before: resident", mebibytes(before), "");
+    let (subscribers, mut outcome) = play(subscribers, &mut publisher, load).await?;
+    outcome.print_latencies();
+
+    let slow = not_reading(&server).await?;
+    let peak = Peak::watch(server.process());
+    let (subscribers, mut outcome) = play(subscribers, &mut publisher, load).await?;
+    figure(
+        "while it hangs there: most resident",
+        mebibytes(peak.end()),
+        "",
+    );
+    outcome.print_latencies();
+    let still_there = server.get(&format!("/channels/{CHANNEL}")).await?["subscriptionsCount"]
+        .as_u64()
+        .is_none_or(|count| count > options.subscribers as u64);
+    if still_there {
+        return Err("it was not dropped; publish more, or let less wait".into());
+    }
+
+    let (_subscribers, mut outcome) = play(subscribers, &mut publisher, load).await?;
+    figure(
+        "after it was dropped: resident",
+        mebibytes(server.process().memory()?.resident),
+        "",
+    );
+    outcome.print_latencies();
+    figure(
+        "what it finds when it reads at last",
+        farewell(slow).await,
+        "closed with 1008, or cut off",
+    );
+    Ok(())
+}
+
+/// A subscriber with a small buffer in the system, that reads no more once it is subscribed.
+async fn not_reading(server: &Server) -> Result<Client> {
+    let mut target = server.target().clone();
+    target.receive_buffer = Some(16 << 10);
+    let token = server.token("slow", &serde_json::Value::Null)?;
+    let mut client = Client::connect(&target, &token).await?;
+    client.subscribe(&[CHANNEL.to_owned()]).await?;
+    Ok(client)
+}
+
+/// Reads on to the end.
+async fn farewell(mut client: Client) -> String {
+    loop {
+        match client.next().await {
+            Ok(Frame::Text(_)) => {}
+            Ok(Frame::Close(code)) => return format!("closed with {code}"),
+            Err(_) => return "cut off".to_owned(),
+        }
+    }
+}
+
+/// The most memory that was resident while it watched.
+struct Peak {
+    most: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Peak {
+    fn watch(process: Process) -> Self {
+        let most = Arc::new(AtomicU64::new(0));
+        let over = Arc::new(AtomicBool::new(false));
+        let (most_seen, ended) = (Arc::clone(&most), Arc::clone(&over));
+        tokio::spawn(async move {
+            while !ended.load(Ordering::Relaxed) {
+                if let Ok(memory) = process.memory() {
+                    most_seen.fetch_max(memory.resident, Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { most, over }
+    }
+
+    fn end(self) -> u64 {
+        self.over.store(true, Ordering::Relaxed);
+        self.most.load(Ordering::Relaxed)
+    }
+}
