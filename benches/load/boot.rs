@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::sync::Barrier;
 
 use crate::Result;
+use crate::client::Client;
 use crate::crowd;
 use crate::figures::{figure, mebibytes, millis, title};
 use crate::server::{Place, Server, Settings};
@@ -40,11 +41,12 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     };
     let server = Arc::new(Server::start(place, &settings).await?);
     let begun = Instant::now();
-    fill(&server, &options).await?;
+    let present = fill(&server, &options).await?;
     figure("filling it took", millis(begun.elapsed()), "");
     let mut server = Arc::into_inner(server).ok_or("somebody still uses the server")?;
 
     server.crash_and_start().await?;
+    drop(present);
     figure("until ready", millis(server.time_to_ready()), "≤ 2 s");
     figure(
         "resident then",
@@ -79,7 +81,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
 }
 
 /// Has everybody join, all at the same pace.
-async fn fill(server: &Arc<Server>, options: &Options) -> Result<()> {
+async fn fill(server: &Arc<Server>, options: &Options) -> Result<Vec<Client>> {
     let groups = options.channels / options.channels_each;
     let connections = groups * options.members;
     let everybody = Arc::new(Barrier::new(connections));
@@ -101,6 +103,5 @@ async fn fill(server: &Arc<Server>, options: &Options) -> Result<()> {
             }
         }
     });
-    crowd::together(tasks).await?;
-    Ok(())
+    crowd::together(tasks).await
 }

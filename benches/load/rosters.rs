@@ -1,5 +1,6 @@
-//! CPU time per receiver of a member frame, by its size. A channel's members watch one more come and go; the next change
-//! comes when everybody has the one before. A line through the figures gives the cost of a frame and that of a byte.
+//! CPU time per receiver of a member frame, by its size. A channel's members watch one more come and go, a few times in
+//! one go; the next changes come when everybody has those before. A line through the figures gives the cost of a frame
+//! and that of a byte.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,9 @@ use crate::client::{Client, is};
 use crate::figures::{figure, title};
 use crate::server::{Place, Server, Settings};
 
+/// The channel that everybody is in.
+const CHANNEL: &str = "presence.roster";
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many members watch.
@@ -25,6 +29,9 @@ pub(crate) struct Options {
         default_value = "4000,12000,30000,60000,100000"
     )]
     bytes: Vec<usize>,
+    /// How many changes are made in one go: an even number, or one.
+    #[arg(long, value_delimiter = ',', default_value = "8,1")]
+    in_flight: Vec<u64>,
     /// How many changes there are with each size.
     #[arg(long, default_value_t = 400)]
     changes: u64,
@@ -44,30 +51,36 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         "member frames to {} receivers, {} for each size",
         options.receivers, options.changes
     ));
-    let mut points = Vec::new();
-    for &bytes in &options.bytes {
-        let (size, micros) = measure(place, &options, bytes).await?;
+    for &in_flight in &options.in_flight {
+        let mut points = Vec::new();
+        for &bytes in &options.bytes {
+            let (size, micros) = measure(place, &options, in_flight, bytes).await?;
+            figure(
+                &format!("{in_flight} in flight: CPU per receiver of {size:.0} bytes"),
+                format!("{micros:.2} µs"),
+                &format!("≤ {:.1} µs", 3.0 + size / 1000.0),
+            );
+            points.push((size, micros));
+        }
+        let (base, slope) = line(&points);
+        figure("of that, for a frame", format!("{base:.2} µs"), "≤ 3 µs");
         figure(
-            &format!("server CPU per receiver of {size:.0} bytes"),
-            format!("{micros:.2} µs"),
-            &format!("≤ {:.1} µs", 3.0 + size / 1000.0),
+            "of that, for a byte",
+            format!("{:.2} ns", slope * 1000.0),
+            "≤ 1.0 ns",
         );
-        points.push((size, micros));
     }
-    let (base, slope) = line(&points);
-    figure("of that, for a frame", format!("{base:.2} µs"), "≤ 3 µs");
-    figure(
-        "of that, for a byte",
-        format!("{:.2} ns", slope * 1000.0),
-        "≤ 1.0 ns",
-    );
     Ok(())
 }
 
 /// Returns the size of a frame, in bytes, and the CPU time per receiver, in µs.
-async fn measure(place: &Place, options: &Options, bytes: usize) -> Result<(f64, f64)> {
+async fn measure(
+    place: &Place,
+    options: &Options,
+    in_flight: u64,
+    bytes: usize,
+) -> Result<(f64, f64)> {
     let server = Arc::new(Server::start(place, &Settings::default()).await?);
-    let channel = ["presence.roster".to_owned()];
     let received = Arc::new(Received::default());
     // `{"uid":"user-100","umd":"…"},`: what is not metadata is 29 bytes.
     let umd = json!("x".repeat((bytes / options.receivers).saturating_sub(29).min(1_000)));
@@ -75,7 +88,7 @@ async fn measure(place: &Place, options: &Options, bytes: usize) -> Result<(f64,
     for n in 0..options.receivers {
         let token = server.token(&format!("user-{}", 100 + n), &umd)?;
         let mut client = Client::connect(server.target(), &token).await?;
-        client.subscribe(&channel).await?;
+        client.subscribe(&[CHANNEL.to_owned()]).await?;
         watching.spawn(watch(client, Arc::clone(&received)));
     }
     let mut guest = server.client("guest").await?;
@@ -86,19 +99,34 @@ async fn measure(place: &Place, options: &Options, bytes: usize) -> Result<(f64,
         server.process().cpu()?,
         received.bytes.load(Ordering::Relaxed),
     );
-    for change in 0..options.changes {
-        if change % 2 == 0 {
-            guest.subscribe(&channel).await?;
-        } else {
-            guest.unsubscribe(&channel).await?;
+    let mut changes = 0;
+    while changes < options.changes {
+        // In turns: it joins, it leaves.
+        let verbs = (changes..changes + in_flight).map(|change| {
+            let verb = if change % 2 == 0 {
+                "subscribe"
+            } else {
+                "unsubscribe"
+            };
+            format!(r#"{{"event":"hotsock.{verb}","channel":"{CHANNEL}"}}"#)
+        });
+        guest.send(&verbs.collect::<Vec<_>>()).await?;
+        for change in changes..changes + in_flight {
+            let answer = if change % 2 == 0 {
+                "hotsock.subscribed"
+            } else {
+                "hotsock.unsubscribed"
+            };
+            guest.expect(answer).await?;
         }
+        changes += in_flight;
         received
-            .wait_for(before + (change + 1) * options.receivers as u64)
+            .wait_for(before + changes * options.receivers as u64)
             .await;
     }
     let cpu = server.process().cpu()? - cpu;
     let bytes = received.bytes.load(Ordering::Relaxed) - bytes;
-    let count = (options.changes * options.receivers as u64) as f64;
+    let count = (changes * options.receivers as u64) as f64;
     Ok((bytes as f64 / count, cpu.as_secs_f64() * 1e6 / count))
 }
 

@@ -175,7 +175,10 @@ impl Server {
     /// How many commits there have been since the database was made.
     pub(crate) fn commits(&self) -> Result<u64> {
         let bytes = fs::read(self.data().join("last-commit"))?;
-        Ok(u64::from_be_bytes(bytes.as_slice().try_into()?))
+        // Before the first commit the file is empty.
+        Ok(bytes
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_be_bytes(*bytes)))
     }
 
     /// The data folder.
@@ -264,6 +267,7 @@ keys = ["{API_KEY}"]
 boot_grace = "{boot_grace}ms"
 
 [connection]
+max_connections = 18000
 frames_per_second = 1000000
 queue_bytes = {queue_bytes}
 

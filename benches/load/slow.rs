@@ -26,10 +26,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1_024)]
     bytes: usize,
     /// How many messages are published in each of the three parts.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 6_000)]
     messages: usize,
     /// How much may wait for one connection, in bytes.
-    #[arg(long, default_value_t = 2 << 20)]
+    #[arg(long, default_value_t = 1 << 20)]
     queue_bytes: u64,
 }
 
