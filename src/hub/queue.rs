@@ -28,7 +28,10 @@ struct State {
     /// Bytes waiting: those queued, and those that the socket has taken over but not yet written.
     bytes: usize,
     close: Option<CloseReason>,
+    /// The connection's task, while it waits.
     waker: Option<Waker>,
+    /// What it waits for: frames, or else only the word that it is too slow.
+    wants_frames: bool,
 }
 
 /// What the connection's task found to do.
@@ -56,15 +59,17 @@ impl SendQueue {
             return;
         }
         let cost = frame.wire_len() + FRAME_OVERHEAD;
+        let mut wake = state.wants_frames;
         if state.bytes + cost > self.limit && state.bytes > 0 {
             // What it has not read by now it will not read; give the memory back at once.
             state.frames = VecDeque::new();
             state.close = Some(CloseReason::SlowConsumer);
+            wake = true;
         } else {
             state.bytes += cost;
             state.frames.push_back(frame);
         }
-        let waker = state.waker.take();
+        let waker = if wake { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -102,13 +107,21 @@ impl SendQueue {
         match state.close {
             Some(reason) => Poll::Ready(Taken::Close(reason)),
             None => {
-                match &mut state.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
+                state.wait(cx, true);
                 Poll::Pending
             }
         }
+    }
+
+    /// Ready when the client has been found not to read. For a task that waits for the socket, which such a client
+    /// never lets it write to again.
+    pub fn poll_too_slow(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.close == Some(CloseReason::SlowConsumer) {
+            return Poll::Ready(());
+        }
+        state.wait(cx, false);
+        Poll::Pending
     }
 
     /// The connection's task has written this frame to the socket.
@@ -121,10 +134,15 @@ impl SendQueue {
     pub fn bytes(&self) -> usize {
         self.state.lock().bytes
     }
+}
 
-    /// Whether the client has been found not to read, or the connection is closing for another reason.
-    pub fn closing(&self) -> Option<CloseReason> {
-        self.state.lock().close
+impl State {
+    fn wait(&mut self, cx: &Context<'_>, wants_frames: bool) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        self.wants_frames = wants_frames;
     }
 }
 
@@ -132,12 +150,18 @@ impl SendQueue {
 mod tests {
     use super::*;
     use crate::protocol::frame;
-    use std::task::Waker;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
 
     fn take(queue: &SendQueue) -> (Poll<Taken>, usize) {
         let mut frames = VecDeque::new();
         let taken = queue.poll_take(&Context::from_waker(Waker::noop()), &mut frames);
         (taken, frames.len())
+    }
+
+    fn too_slow(queue: &SendQueue) -> Poll<()> {
+        queue.poll_too_slow(&Context::from_waker(Waker::noop()))
     }
 
     #[test]
@@ -167,12 +191,35 @@ mod tests {
         // Handed over is not yet written: it still counts.
         queue.written(1, frame.wire_len());
         queue.push(frame.clone());
-        assert_eq!(queue.closing(), None);
+        assert_eq!(too_slow(&queue), Poll::Pending);
         queue.push(frame);
+        assert_eq!(too_slow(&queue), Poll::Ready(()));
         assert_eq!(
             take(&queue),
             (Poll::Ready(Taken::Close(CloseReason::SlowConsumer)), 0)
         );
+    }
+
+    #[test]
+    fn a_task_that_waits_for_the_socket_is_woken_only_when_its_client_is_too_slow() {
+        struct Woken(AtomicUsize);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&waker);
+        let frame = frame::pong();
+        let queue = SendQueue::new(2 * (frame.wire_len() + FRAME_OVERHEAD));
+        assert_eq!(queue.poll_too_slow(&cx), Poll::Pending);
+        queue.push(frame.clone());
+        queue.push(frame.clone());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        queue.push(frame);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(queue.poll_too_slow(&cx), Poll::Ready(()));
     }
 
     #[test]

@@ -113,14 +113,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         return Poll::Pending;
                     }
                 }
-            } else if queue.closing() == Some(CloseReason::SlowConsumer) {
-                return Poll::Ready(Ok(Wrote::Close(CloseReason::SlowConsumer)));
             }
-            if self.written == 0 {
-                ready!(self.poll_control(cx))?;
+            match self.poll_some(cx, queue) {
+                Poll::Ready(written) => *progress += written?,
+                Poll::Pending => {
+                    ready!(queue.poll_too_slow(cx));
+                    return Poll::Ready(Ok(Wrote::Close(CloseReason::SlowConsumer)));
+                }
             }
-            *progress += ready!(self.poll_frames(cx, queue))?;
         }
+    }
+
+    /// Writes what tungstenite owes, where it may, and then frames, once; returns how many bytes of them went out.
+    fn poll_some(&mut self, cx: &mut Context<'_>, queue: &SendQueue) -> Poll<io::Result<usize>> {
+        if self.written == 0 {
+            ready!(self.poll_control(cx))?;
+        }
+        self.poll_frames(cx, queue)
     }
 
     /// Begins the closing handshake: the close frame goes behind what is half written, everything else is dropped.
