@@ -16,6 +16,9 @@ const INSTALLED: &str = "\
 #     systemctl restart rollcall
 # A secret that is only read at the start can stay root's: /etc/rollcall/secrets/NAME (mode 0600) is what
 # ${CREDENTIALS_DIRECTORY}/secret_NAME stands for here.
+# For port 443, and so that who connects during a restart waits instead of being refused:
+#     systemctl enable rollcall.socket
+#     systemctl restart rollcall
 #
 ";
 
