@@ -56,6 +56,8 @@ where
     };
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
+        // It would be told on stderr as well, where printing panics: a log whose reader has gone must not end the server.
+        .log_internal_errors(false)
         .with_writer(writer);
     let format = match log.format {
         LogFormat::Auto if surroundings.journal => LogFormat::Journal,

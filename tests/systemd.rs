@@ -3,7 +3,8 @@
 // A test that cannot go on fails; clippy takes the helpers of an integration test for production code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{Read as _, Write as _};
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -175,4 +176,34 @@ fn what_is_no_listening_socket_is_refused() {
             "{stderr}"
         );
     }
+}
+
+#[test]
+fn a_shortage_of_memory_is_heeded() {
+    let temp = TempDir::new().unwrap();
+    let manager = Manager::at(&temp.path().join("notify"));
+    let pressure = temp.path().join("pressure");
+    let made = Command::new("mkfifo").arg(&pressure).status().unwrap();
+    assert!(made.success());
+    // Open at both ends, so that opening it does not wait for the server.
+    let mut told = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pressure)
+        .unwrap();
+    let mut command = serve(&temp.path().join("dev"), "127.0.0.1:0".parse().unwrap());
+    command.env("NOTIFY_SOCKET", temp.path().join("notify"));
+    command.env("MEMORY_PRESSURE_WATCH", &pressure);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let server = Server(child);
+    manager.wait_for("READY=1");
+    told.write_all(b"x").unwrap();
+    let heeded = BufReader::new(stderr)
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains("memory is short") && line.contains("dropped=0"));
+    assert!(heeded);
+    // Nobody reads its log any more, which must not matter.
+    server.stop();
 }

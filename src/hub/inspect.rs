@@ -125,6 +125,16 @@ impl Hub {
         }
     }
 
+    /// Closes the connections for which more than `bytes` wait (1008), and gives that memory back at once. Returns how
+    /// many there were.
+    pub fn drop_slow(&self, bytes: usize) -> usize {
+        let mut dropped = 0;
+        self.connections.for_each(|connection| {
+            dropped += usize::from(connection.queue.drop_over(bytes));
+        });
+        dropped
+    }
+
     /// The connection of this id, if the secret is its.
     pub fn authenticate(&self, id: &str, secret: &str) -> Option<Arc<Connection>> {
         let connection = self.connections.get(&id.parse().ok()?)?;

@@ -61,9 +61,7 @@ impl SendQueue {
         let cost = frame.wire_len() + FRAME_OVERHEAD;
         let mut wake = state.wants_frames;
         if state.bytes + cost > self.limit && state.bytes > 0 {
-            // What it has not read by now it will not read; give the memory back at once.
-            state.frames = VecDeque::new();
-            state.close = Some(CloseReason::SlowConsumer);
+            state.give_up();
             wake = true;
         } else {
             state.bytes += cost;
@@ -74,6 +72,21 @@ impl SendQueue {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Gives up on a client for which more than `limit` bytes wait. Returns whether it was so.
+    pub fn drop_over(&self, limit: usize) -> bool {
+        let mut state = self.state.lock();
+        if state.close.is_some() || state.bytes <= limit {
+            return false;
+        }
+        state.give_up();
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
     }
 
     /// Asks for the connection to be closed after what is queued. The first reason counts.
@@ -137,6 +150,12 @@ impl SendQueue {
 }
 
 impl State {
+    /// What the client has not read by now it will not read: the memory is given back at once.
+    fn give_up(&mut self) {
+        self.frames = VecDeque::new();
+        self.close = Some(CloseReason::SlowConsumer);
+    }
+
     fn wait(&mut self, cx: &Context<'_>, wants_frames: bool) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -177,6 +196,25 @@ mod tests {
             take(&queue),
             (Poll::Ready(Taken::Close(CloseReason::Lifetime)), 0)
         );
+    }
+
+    #[test]
+    fn who_is_behind_can_be_given_up_early() {
+        let frame = frame::pong();
+        let cost = frame.wire_len() + FRAME_OVERHEAD;
+        let queue = SendQueue::new(10 * cost);
+        queue.push(frame.clone());
+        assert!(!queue.drop_over(cost));
+        assert_eq!(too_slow(&queue), Poll::Pending);
+        queue.push(frame);
+        assert!(queue.drop_over(cost));
+        assert_eq!(too_slow(&queue), Poll::Ready(()));
+        assert_eq!(
+            take(&queue),
+            (Poll::Ready(Taken::Close(CloseReason::SlowConsumer)), 0)
+        );
+        // Once is enough.
+        assert!(!queue.drop_over(0));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   for what comes in and `answer` for what goes out; `feed` streams events out
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life
+//! - `pressure`: what is given back when memory is short
 //! - `rate`: how fast a client may send
 //! - `systemd`: the sockets that it hands over, and what it is told
 
@@ -15,6 +16,7 @@ mod client_api;
 mod feed;
 mod http;
 mod listener;
+mod pressure;
 mod rate;
 mod server_api;
 mod session;
@@ -115,6 +117,9 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     raise_descriptor_limit(config.connection.max_connections);
+    // Whoever is being sent one list of members, and then another, is not slow yet.
+    let patience =
+        usize::try_from(config.presence.channel_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
     let tls = Arc::new(tls::Tls::load(
         &config.tls.certificate,
         &config.tls.private_key,
@@ -156,6 +161,7 @@ pub async fn run(
     }
     accepting.spawn(Arc::clone(&tls).watch());
     accepting.spawn(systemd::attend(Arc::clone(&hub)));
+    pressure::watch(&hub, patience)?;
     hub.ready();
     for address in &addresses {
         info!(
