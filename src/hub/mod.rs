@@ -193,8 +193,11 @@ impl Hub {
             pong: frame::pong(),
         });
         let first = outbox::first_changes(&hub.settings.events, &hub.store)?;
+        let (roll_call, repairs) = hub.restore()?;
+        // Everything has been read; nothing has been written.
+        hub.store.accept()?;
         hub.committer.submit(first, Delivery::default());
-        let roll_call = hub.restore()?;
+        hub.committer.submit(repairs, Delivery::default());
         *hub.roll_call.lock() = Some(roll_call);
         for receiver in receivers {
             tokio::spawn(delivery::run(receiver));

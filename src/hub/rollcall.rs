@@ -41,8 +41,8 @@ pub(super) struct Outcome {
 
 impl Hub {
     /// Reads the membership that the database holds. Everybody in it is absent. Totals that do not agree with their
-    /// sums are repaired, loudly.
-    pub(super) fn restore(&self) -> Result<RollCall, StartError> {
+    /// sums are to be repaired, loudly: by the changes that come back.
+    pub(super) fn restore(&self) -> Result<(RollCall, Changes), StartError> {
         let mut roll_call = RollCall::default();
         let mut repairs = Changes::new();
         let mut unreadable = None;
@@ -105,9 +105,6 @@ impl Hub {
             repairs.remove_channel(name);
         }
         roll_call.connections = self.store.connection_ids()?;
-        if !repairs.is_empty() {
-            self.committer.submit(repairs, Delivery::default());
-        }
         if subscriptions_total > 0 {
             info!(
                 subscriptions = subscriptions_total,
@@ -116,7 +113,7 @@ impl Hub {
                 "members known from before are awaited"
             );
         }
-        Ok(roll_call)
+        Ok((roll_call, repairs))
     }
 
     /// Removes those who did not return, channel by channel.
@@ -156,6 +153,8 @@ impl Hub {
             }
             self.committer.submit(changes, Delivery::nothing(permit).0);
         }
+        // What the log says is durable, and told.
+        self.commit_chore(Changes::new()).await;
         self.log_roll_call(&outcome);
     }
 

@@ -85,7 +85,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             cx,
         };
         match self.protocol.read(&mut shim) {
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.control.len() > self.control_written {
+                    // A pong has come up while reading, and writing comes before reading: once more.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
             other => Poll::Ready(other),
         }
     }

@@ -3,7 +3,8 @@
 //! - [`Changes`]: what one change writes and removes, as records of the keyspaces
 //! - [`Committer`]: many changes made durable at once, in order; what waits for them is released afterwards
 //! - [`Outbox`](OutboxState): events out, in the order of the commits that they came with
-//! - [`Store`]: opening (with all the reasons to refuse), reading at boot, single-use tokens
+//! - [`Store`]: opening (with all the reasons to refuse, and a copy at hand until it is known to be sound), reading at
+//!   boot, single-use tokens
 //!
 //! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
 //! share one tree under a leading tag, because sled makes a batch atomic within one tree.
@@ -15,6 +16,7 @@ mod messages;
 mod open;
 mod outbox;
 mod records;
+mod safeguard;
 #[cfg(test)]
 mod tests;
 mod tripwire;
@@ -38,6 +40,9 @@ pub enum StoreError {
     /// The disk did not take the data.
     #[error("the database's log cannot be made durable: {0}")]
     Sync(std::io::Error),
+    /// The copy that a start works with cannot be removed.
+    #[error("the copy of the database that a start works with cannot be removed: {0}")]
+    Copy(std::io::Error),
     /// The system has no thread for the commits.
     #[error("the thread that commits cannot be started: {0}")]
     Thread(std::io::Error),

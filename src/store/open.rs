@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::outbox::{Lists, Outbox, OutboxState};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode, encode};
+use super::safeguard::Safeguard;
 use super::tripwire::Tripwire;
 use super::{Changes, StoreError, keys, keys::tag};
 use crate::protocol::ConnectionId;
@@ -101,6 +102,7 @@ pub(super) struct Inner {
     /// The outbox, as far as it is durable.
     pub(super) outbox: Mutex<OutboxState>,
     pub(super) lists: Mutex<Lists>,
+    safeguard: Mutex<Safeguard>,
     /// Held for as long as the database is open.
     _lock: File,
 }
@@ -134,6 +136,7 @@ impl Store {
                 tripwire.last()
             )));
         }
+        let safeguard = Safeguard::make(folder, &path).map_err(io("copying the database"))?;
         let db = contain(|| {
             sled::Config::new()
                 .path(&path)
@@ -199,9 +202,23 @@ impl Store {
                 last_commit,
                 outbox: Mutex::new(outbox.state()),
                 lists: Mutex::default(),
+                safeguard: Mutex::new(safeguard),
                 _lock: lock,
             }),
         })
+    }
+
+    /// The database has been read and is sound: from now on it may be written. Until then, what closes it puts it back as
+    /// it was before it was opened.
+    ///
+    /// # Errors
+    /// When the copy cannot be removed.
+    pub fn accept(&self) -> Result<(), StoreError> {
+        self.inner
+            .safeguard
+            .lock()
+            .release()
+            .map_err(StoreError::Copy)
     }
 
     /// Reads all subscriptions, channel by channel and in order of their sequence, with each channel's stored totals.

@@ -1,0 +1,27 @@
+//! Rollcall over the wire: the real binary, TLS sockets, a real database.
+
+// A test that cannot go on fails; clippy takes the helpers of an integration test for production code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capacity;
+mod channels;
+mod crash;
+mod dialogue;
+mod hostile;
+mod http;
+mod lifetime;
+mod messages;
+mod metadata;
+mod presence;
+mod restart;
+mod storage;
+mod tls;
+mod tokens;

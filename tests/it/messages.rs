@@ -1,0 +1,342 @@
+//! Messages: who may send what, and that everybody gets them in the order of their ids (section 5).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Client, Server, Setup, Token, in_time};
+
+/// A token whose messages on every channel have these directives.
+fn token(uid: &str, directives: Value) -> Token {
+    Token::of(uid).channels(json!({"*": {"subscribe": true, "messages": {"*": directives}}}))
+}
+
+#[tokio::test]
+async fn a_message_reaches_the_others_with_its_id_and_sender() {
+    let server = Server::start();
+    let (mut pam, _) = Client::join(&server, "Pam", "game.123").await;
+    let token = token("Jim", json!({"publish": true})).umd(json!({"a": 1}));
+    let mut jim = Client::connect(&server, &token).await;
+    jim.subscribe("game.123").await;
+    jim.send(r#"{"channel":"game.123","event":"move","data":{"x":1,"b":[2,3]}}"#)
+        .await;
+    let frame = pam.next().await;
+    let id = serde_json::from_str::<Value>(&frame).unwrap()["id"].clone();
+    assert_eq!(id.as_str().unwrap().len(), 26);
+    assert_eq!(
+        frame,
+        format!(
+            r#"{{"id":{id},"event":"move","channel":"game.123","data":{{"x":1,"b":[2,3]}},"meta":{{"uid":"Jim","umd":{{"a":1}}}}}}"#
+        )
+    );
+    jim.send(r#"{"event":"move","channel":"game.123"}"#).await;
+    let second = pam.next_json().await;
+    assert_eq!(second["data"], Value::Null);
+    assert!(second["id"].as_str() > id.as_str());
+    jim.expect_silence().await;
+}
+
+/// Every row of the rules: what the directives are, whether one is subscribed, and whether one may.
+#[tokio::test]
+async fn directives_decide_who_may_send() {
+    let server = Server::start();
+    let (mut pam, _) = Client::join(&server, "Pam", "c").await;
+    let mut wrong = Vec::new();
+    for (directives, while_subscribed, while_not) in [
+        (json!({}), false, false),
+        (json!({"publish": true}), true, false),
+        (json!({"publish": false}), false, false),
+        (json!({"broadcast": true}), true, true),
+        (json!({"broadcast": false}), false, false),
+        (json!({"publish": true, "broadcast": true}), true, true),
+        (json!({"publish": false, "broadcast": true}), false, false),
+        (json!({"publish": true, "broadcast": false}), true, false),
+        (json!({"publish": false, "broadcast": false}), false, false),
+        (json!({"echo": true}), false, false),
+    ] {
+        let mut jim = Client::connect(&server, &token("Jim", directives.clone())).await;
+        for (subscribed, expected) in [(false, while_not), (true, while_subscribed)] {
+            if subscribed {
+                jim.subscribe("c").await;
+            }
+            jim.send(r#"{"channel":"c","event":"say","data":1}"#).await;
+            let said = jim.until_pong().await;
+            let refused = said.iter().any(|f| f.contains("PUBLISH_PERMISSION_DENIED"));
+            let heard = pam.until_pong().await.len() == 1;
+            if heard != expected || refused == expected {
+                wrong.push((directives.clone(), subscribed, heard, said));
+            }
+        }
+        jim.close().await;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn an_echo_comes_only_to_a_subscriber_that_asked_for_it() {
+    let server = Server::start();
+    let directives = json!({"broadcast": true, "echo": true});
+    let mut jim = Client::connect(&server, &token("Jim", directives)).await;
+    jim.send(r#"{"channel":"c","event":"say"}"#).await;
+    jim.expect_silence().await;
+    jim.subscribe("c").await;
+    jim.send(r#"{"channel":"c","event":"say"}"#).await;
+    assert_eq!(jim.next_json().await["event"], "say");
+}
+
+#[tokio::test]
+async fn patterns_of_channels_and_events_meet_and_a_false_wins() {
+    let server = Server::start();
+    let token = Token::of("Jim").channels(json!({
+        "game.*": {"subscribe": true, "messages": {
+            "move-*": {"broadcast": true},
+            "#regex:^move-[0-9]+$": {"broadcast": false},
+        }},
+        "game.1": {"messages": {"chat": {"broadcast": true}}},
+        "game.2": {"messages": {"*": {"broadcast": false}}},
+        "alias.target": {"alias": "friend", "messages": {"*": {"broadcast": true}}},
+    }));
+    let mut jim = Client::connect(&server, &token).await;
+    for (channel, event, allowed) in [
+        ("game.1", "move-a", true),
+        ("game.1", "move-7", false),
+        ("game.1", "chat", true),
+        ("game.3", "chat", false),
+        ("game.2", "move-a", false),
+        ("friend", "anything", true),
+        ("alias.target", "anything", true),
+        ("other", "move-a", false),
+    ] {
+        jim.send(&json!({"channel": channel, "event": event}).to_string())
+            .await;
+        let refused = !jim.until_pong().await.is_empty();
+        assert_eq!(!refused, allowed, "{channel} {event}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscribe_token_adds_directives_while_its_subscription_lasts() {
+    let server = Server::start();
+    let mut jim = Client::connect(&server, &Token::of("Jim").channels(json!({}))).await;
+    let channels =
+        json!({"c": {"subscribe": true, "messages": {"say": {"publish": true, "echo": true}}}});
+    let pass = Token::subscribe_of(&jim.id, channels).for_server(&server);
+    let frame = json!({"event": "hotsock.subscribe", "channel": "c", "data": {"token": pass}});
+    jim.send(&frame.to_string()).await;
+    assert!(jim.next().await.contains("hotsock.subscribed"));
+    jim.send(r#"{"channel":"c","event":"say","data":"hello"}"#)
+        .await;
+    assert_eq!(jim.next_json().await["data"], "hello");
+    jim.unsubscribe("c").await;
+    jim.send(r#"{"channel":"c","event":"say"}"#).await;
+    jim.expect_error("PUBLISH_PERMISSION_DENIED").await;
+}
+
+#[tokio::test]
+async fn data_has_a_limit() {
+    let server = Server::start();
+    let mut jim = Client::connect(&server, &token("Jim", json!({"broadcast": true}))).await;
+    for (bytes, fits) in [(32 * 1024, true), (32 * 1024 + 1, false)] {
+        let data = "x".repeat(bytes - 2);
+        jim.send(&json!({"channel": "c", "event": "say", "data": data}).to_string())
+            .await;
+        if fits {
+            jim.expect_silence().await;
+        } else {
+            jim.expect_error("DATA_TOO_LARGE").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_subscribers_get_five_thousand_messages_once_and_in_one_order() {
+    const SUBSCRIBERS: usize = 1_000;
+    const MESSAGES: usize = 5_000;
+    let server = Arc::new(
+        Setup::new()
+            .set("connection", "frames_per_second = 1000000")
+            .set("connection", "queue_bytes = 67108864")
+            .set("log", "level = \"info\"")
+            .start(),
+    );
+    let mut readers = Vec::new();
+    for n in 0..SUBSCRIBERS {
+        let (mut client, answer) = Client::join(&server, &format!("reader-{n}"), "busy").await;
+        assert!(answer.contains("hotsock.subscribed"));
+        readers.push(tokio::spawn(async move {
+            // Only what tells messages apart is looked at: `{"id":"…26…","event":…`.
+            let mut ids = Vec::with_capacity(MESSAGES);
+            while ids.len() < MESSAGES {
+                match client.socket.next().await {
+                    Some(Ok(Message::Text(text))) => ids.push(text.as_str()[7..33].to_owned()),
+                    other => panic!("{other:?} after {} messages", ids.len()),
+                }
+            }
+            client.expect_silence().await;
+            ids
+        }));
+    }
+    let publishers: Vec<_> = (0..3)
+        .map(|n| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move {
+                let directives = json!({"broadcast": true, "store": i32::from(n == 2) * 60});
+                let token = token(&format!("publisher-{n}"), directives);
+                let mut client = Client::connect(&server, &token).await;
+                let count = if n == 2 { 1_666 } else { 1_667 };
+                for message in 0..count {
+                    let data = json!({"channel": "busy", "event": "tick", "data": [n, message]});
+                    client.send(&data.to_string()).await;
+                }
+                client.until_pong().await;
+            })
+        })
+        .collect();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    let mut first: Option<Vec<String>> = None;
+    for reader in readers {
+        let ids = tokio::time::timeout(Duration::from_secs(120), reader)
+            .await
+            .expect("all messages in time")
+            .unwrap();
+        match &first {
+            None => {
+                assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "ids increase");
+                assert_eq!(ids.iter().collect::<HashSet<_>>().len(), MESSAGES);
+                first = Some(ids);
+            }
+            Some(first) => assert!(*first == ids, "everybody has the same order"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_closed_and_delays_nobody() {
+    let server = Setup::new()
+        .set("connection", "queue_bytes = 262144")
+        .set("connection", "frames_per_second = 1000000")
+        .start();
+    let (mut slow, _) = Client::join(&server, "slow", "busy").await;
+    let (mut brisk, _) = Client::join(&server, "brisk", "busy").await;
+    let mut jim = Client::connect(&server, &token("Jim", json!({"broadcast": true}))).await;
+    let frame = json!({"channel": "busy", "event": "tick", "data": "x".repeat(30_000)}).to_string();
+    let begun = Instant::now();
+    // The system's own buffers hold some megabytes before the queue does.
+    loop {
+        jim.send(&frame).await;
+        assert_eq!(brisk.next_json().await["event"], "tick");
+        if server.channel("busy").await["subscriptionsCount"] == 1 {
+            break;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it is never closed"
+        );
+    }
+    let (code, reason) = slow.closed().await;
+    assert_eq!((code, reason.as_str()), (1008, "slow consumer"));
+}
+
+#[tokio::test]
+async fn ids_grow_across_restarts() {
+    let mut server = Server::start();
+    let mut last = String::new();
+    for round in 0..4 {
+        for _ in 0..3 {
+            let body =
+                json!({"channel": "c", "event": "e", "store": 60, "eagerIdGeneration": true});
+            let answer = server.api("POST", "/publish", &body.to_string()).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            let id = answer.json()["id"].as_str().unwrap().to_owned();
+            assert!(id > last, "{id} after {last}");
+            last = id;
+        }
+        if round % 2 == 0 {
+            server.kill();
+        } else {
+            server.terminate();
+        }
+        server.run_again();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_under_load_keeps_every_stored_message_that_was_acknowledged() {
+    let mut server = Arc::new(Server::start());
+    let publishers: Vec<_> = (0..6)
+        .map(|n| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move {
+                let mut told = Vec::new();
+                for message in 0.. {
+                    let body = json!({
+                        "channel": "c", "event": "e", "store": -1, "eagerIdGeneration": true,
+                        // Some are larger than one record.
+                        "data": [n, message, "x".repeat(if message % 5 == 0 { 20_000 } else { 10 })],
+                    });
+                    let body = body.to_string();
+                    let request = server.api("POST", "/publish", &body);
+                    let attempt = {
+                        // The connection breaks when the server is killed.
+                        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(request))
+                    };
+                    match attempt.await {
+                        Ok(answer) if answer.status == 202 => {
+                            told.push(answer.json()["id"].as_str().unwrap().to_owned());
+                        }
+                        _ => return told,
+                    }
+                }
+                told
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    server.signal(rustix::process::Signal::KILL);
+    let mut told = Vec::new();
+    for publisher in publishers {
+        told.extend(in_time("the end", publisher).await.unwrap());
+    }
+    assert!(told.len() > 20, "{}", told.len());
+    let owned = Arc::get_mut(&mut server).unwrap();
+    owned.kill();
+    owned.run_again();
+    let token = Token::of("Jim").channels(json!({"c": {"subscribe": true, "historyStart": 0}}));
+    let mut jim = Client::connect(&server, &token).await;
+    jim.subscribe("c").await;
+    let mut listed: Vec<String> = Vec::new();
+    loop {
+        let mut body = json!({"channel": "c"});
+        if let Some(last) = listed.last() {
+            body["after"] = json!(last);
+        }
+        let answer = server.client_api(&jim, "listMessages", &body).await.json();
+        let page = answer["messages"].as_array().unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for message in page {
+            let data = message["data"].as_array().unwrap();
+            let whole = if data[1].as_u64().unwrap() % 5 == 0 {
+                20_000
+            } else {
+                10
+            };
+            assert_eq!(data[2].as_str().unwrap().len(), whole, "none is half there");
+            listed.push(message["id"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(
+        listed.windows(2).all(|pair| pair[0] < pair[1]),
+        "in order, each once"
+    );
+    let listed: HashSet<&String> = listed.iter().collect();
+    let lost: Vec<_> = told.iter().filter(|id| !listed.contains(id)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}

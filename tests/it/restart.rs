@@ -1,0 +1,193 @@
+//! Restarts and brief drops (section 4): whoever returns in time was never away.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Server, Setup, Token};
+
+const CHANNEL: &str = "presence.room";
+
+fn setup(boot_grace: &str) -> Setup {
+    Setup::new().set("presence", &format!("boot_grace = {boot_grace:?}"))
+}
+
+async fn join(server: &Server, uid: &str, umd: Value) -> (Client, Value) {
+    let mut client = Client::connect(server, &Token::of(uid).umd(umd)).await;
+    let answer = client.subscribe(CHANNEL).await;
+    (client, serde_json::from_str(&answer).unwrap())
+}
+
+fn uids(list: &Value) -> Vec<&str> {
+    let members = list["members"].as_array().unwrap();
+    members.iter().map(|m| m["uid"].as_str().unwrap()).collect()
+}
+
+/// Stops the server in one of the two ways that must not differ.
+fn stop(server: &mut Server, kill: bool) {
+    if kill {
+        server.kill();
+    } else {
+        server.terminate();
+    }
+}
+
+async fn who_returns_was_never_away(kill: bool) {
+    let mut server = setup("3s").start();
+    let (_jim, _) = join(&server, "Jim", Value::Null).await;
+    let (_pam, _) = join(&server, "Pam", json!("first")).await;
+    let (_dwight, _) = join(&server, "Dwight", Value::Null).await;
+    stop(&mut server, kill);
+    server.run_again();
+
+    let (mut jim, answer) = join(&server, "Jim", Value::Null).await;
+    assert_eq!(
+        uids(&answer["data"]),
+        ["Jim", "Pam", "Dwight"],
+        "all are known still"
+    );
+    jim.expect_silence().await;
+    let (mut pam, _) = join(&server, "Pam", json!("second")).await;
+    // Other metadata is an update, as ever; her own `subscribed` shows it already.
+    let updated = jim.next_json().await;
+    assert_eq!(updated["event"], "hotsock.memberUpdated");
+    assert_eq!(
+        updated["data"]["member"],
+        json!({"uid": "Pam", "umd": "second"})
+    );
+    assert_eq!(uids(&updated["data"]), ["Jim", "Pam", "Dwight"]);
+
+    // Dwight does not return: he goes once, when the grace is over.
+    for client in [&mut jim, &mut pam] {
+        let removed = client.next_json().await;
+        assert_eq!(removed["event"], "hotsock.memberRemoved");
+        assert_eq!(
+            removed["data"]["member"],
+            json!({"uid": "Dwight", "umd": null})
+        );
+        assert_eq!(uids(&removed["data"]), ["Jim", "Pam"]);
+    }
+    server.wait_for_log("roll call removed=1 returned=2");
+    jim.expect_silence().await;
+    pam.expect_silence().await;
+    assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim", "Pam"]);
+    assert_eq!(server.channel(CHANNEL).await["subscriptionsCount"], 2);
+}
+
+#[tokio::test]
+async fn after_a_kill_who_returns_was_never_away() {
+    who_returns_was_never_away(true).await;
+}
+
+#[tokio::test]
+async fn after_a_stop_who_returns_was_never_away() {
+    who_returns_was_never_away(false).await;
+}
+
+#[tokio::test]
+async fn a_stop_closes_with_1001_and_a_second_start_within_the_grace_shows_nobody_leaving() {
+    let mut server = setup("60s").start();
+    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
+    let (mut pam, _) = join(&server, "Pam", Value::Null).await;
+    jim.next().await;
+    server.terminate();
+    assert_eq!(jim.closed().await.0, 1001);
+    assert_eq!(pam.closed().await.0, 1001);
+    server.run_again();
+    server.terminate();
+    server.run_again();
+    let (mut jim, answer) = join(&server, "Jim", Value::Null).await;
+    assert_eq!(uids(&answer["data"]), ["Jim", "Pam"]);
+    // Two tabs come back for one: one takes the place over, the other is a second subscription.
+    let (mut tab, _) = join(&server, "Jim", Value::Null).await;
+    let (mut pam, _) = join(&server, "Pam", Value::Null).await;
+    for client in [&mut jim, &mut tab, &mut pam] {
+        client.expect_silence().await;
+    }
+    let info = server.channel(CHANNEL).await;
+    assert_eq!(info["subscriptionsCount"], 3);
+}
+
+#[tokio::test]
+async fn without_a_grace_the_roll_call_comes_before_anybody_can_connect() {
+    let mut server = setup("0s").start();
+    let (_jim, _) = join(&server, "Jim", Value::Null).await;
+    server.kill();
+    server.run_again();
+    assert_eq!(server.channel(CHANNEL).await["members"], json!([]));
+    let (mut pam, answer) = join(&server, "Pam", Value::Null).await;
+    assert_eq!(uids(&answer["data"]), ["Pam"]);
+    pam.expect_silence().await;
+}
+
+#[tokio::test]
+async fn absent_members_count_and_can_be_full() {
+    let mut server = setup("60s").set("presence", "channel_bytes = 64").start();
+    let (_jim, _) = join(&server, "Jim", json!("x".repeat(20))).await;
+    server.kill();
+    server.run_again();
+    let mut pam = Client::connect(&server, &Token::of("Pam").umd(json!("x".repeat(30)))).await;
+    pam.send(r#"{"event":"hotsock.subscribe","channel":"presence.room"}"#)
+        .await;
+    pam.expect_error("PRESENCE_CHANNEL_CAPACITY_REACHED").await;
+}
+
+#[tokio::test]
+async fn who_unsubscribed_before_the_stop_is_not_back_after_it() {
+    let mut server = setup("60s").start();
+    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
+    let (mut pam, _) = join(&server, "Pam", Value::Null).await;
+    jim.next().await;
+    assert!(
+        pam.unsubscribe(CHANNEL)
+            .await
+            .contains("hotsock.unsubscribed")
+    );
+    server.kill();
+    server.run_again();
+    assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim"]);
+}
+
+#[tokio::test]
+async fn a_brief_drop_does_not_show_but_an_unsubscribe_does() {
+    let server = Setup::new()
+        .set("presence", "disconnect_grace = \"60s\"")
+        .start();
+    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
+    let (pam, _) = join(&server, "Pam", Value::Null).await;
+    jim.next().await;
+    pam.close().await;
+    jim.expect_silence().await;
+    let (mut pam, answer) = join(&server, "Pam", Value::Null).await;
+    assert_eq!(uids(&answer["data"]), ["Jim", "Pam"]);
+    jim.expect_silence().await;
+    pam.unsubscribe(CHANNEL).await;
+    assert_eq!(jim.next_json().await["event"], "hotsock.memberRemoved");
+}
+
+#[tokio::test]
+async fn a_drop_that_lasts_shows_once() {
+    let server = Setup::new()
+        .set("presence", "disconnect_grace = \"500ms\"")
+        .start();
+    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
+    let (pam, _) = join(&server, "Pam", Value::Null).await;
+    jim.next().await;
+    pam.close().await;
+    let removed = jim.next_json().await;
+    assert_eq!(removed["event"], "hotsock.memberRemoved");
+    assert_eq!(removed["data"]["member"]["uid"], "Pam");
+    jim.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_dropped_member_is_absent_for_the_roll_call_too() {
+    let mut server = setup("60s")
+        .set("presence", "disconnect_grace = \"60s\"")
+        .start();
+    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
+    let (pam, _) = join(&server, "Pam", Value::Null).await;
+    jim.next().await;
+    pam.close().await;
+    server.kill();
+    server.run_again();
+    assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim", "Pam"]);
+}

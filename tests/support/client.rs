@@ -1,0 +1,239 @@
+//! A WebSocket client over TLS.
+
+use std::sync::Arc;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{Server, Token, in_time};
+
+/// What a client speaks over.
+pub type WsStream = WebSocketStream<TlsStream<TcpStream>>;
+
+/// A connected client.
+pub struct Client {
+    /// The socket, for what a test does with it itself.
+    pub socket: WsStream,
+    /// Its connection.
+    pub id: String,
+    /// The key to the Client HTTP API.
+    pub secret: String,
+    /// Its first frame.
+    pub first: String,
+    /// The same, read.
+    pub connected: Value,
+    pings: u64,
+}
+
+impl Client {
+    /// Connects with a token.
+    pub async fn connect(server: &Server, token: &Token) -> Self {
+        match Self::try_connect(server, &token.for_server(server)).await {
+            Ok(client) => client,
+            Err((status, body)) => panic!("refused with {status}: {body}"),
+        }
+    }
+
+    /// Connects as `uid`, and subscribes to `channel`. Returns the answer too.
+    pub async fn join(server: &Server, uid: &str, channel: &str) -> (Self, String) {
+        let mut client = Self::connect(server, &Token::of(uid)).await;
+        let answer = client.subscribe(channel).await;
+        (client, answer)
+    }
+
+    /// Connects, if the server lets it; else the status and the body of its answer.
+    pub async fn try_connect(server: &Server, token: &str) -> Result<Self, (u16, String)> {
+        Self::request(server, &format!("/v1?token={token}"), None).await
+    }
+
+    /// The same by any request target and `Authorization`.
+    pub async fn request(
+        server: &Server,
+        target: &str,
+        authorization: Option<&str>,
+    ) -> Result<Self, (u16, String)> {
+        let stream = tls(server, server.roots()).await.unwrap();
+        let mut request = hyper::Request::builder()
+            .uri(format!("wss://localhost{target}"))
+            .header("Host", "localhost")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==");
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let upgrade = tokio_tungstenite::client_async(request.body(()).unwrap(), stream);
+        let socket = match in_time("the upgrade", upgrade).await {
+            Ok((socket, _)) => socket,
+            Err(Error::Http(answer)) => {
+                let body = answer.body().clone().unwrap_or_default();
+                let body = String::from_utf8_lossy(&body).into_owned();
+                return Err((answer.status().as_u16(), body));
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let mut client = Self {
+            socket,
+            id: String::new(),
+            secret: String::new(),
+            first: String::new(),
+            connected: Value::Null,
+            pings: 0,
+        };
+        client.first = client.next().await;
+        client.connected = serde_json::from_str(&client.first).unwrap();
+        let data = &client.connected["data"];
+        assert_eq!(client.connected["event"], "hotsock.connected");
+        client.id = data["connectionId"].as_str().unwrap().to_owned();
+        client.secret = data["connectionSecret"].as_str().unwrap().to_owned();
+        Ok(client)
+    }
+
+    /// Sends a frame as it is.
+    pub async fn send(&mut self, text: &str) {
+        let sent = self.socket.send(Message::text(text)).await;
+        sent.unwrap_or_else(|error| panic!("cannot send {text}: {error}"));
+    }
+
+    /// Subscribes, and returns what came next.
+    pub async fn subscribe(&mut self, channel: &str) -> String {
+        self.send(&json!({"event": "hotsock.subscribe", "channel": channel}).to_string())
+            .await;
+        self.next().await
+    }
+
+    /// Unsubscribes, and returns what came next.
+    pub async fn unsubscribe(&mut self, channel: &str) -> String {
+        self.send(&json!({"event": "hotsock.unsubscribe", "channel": channel}).to_string())
+            .await;
+        self.next().await
+    }
+
+    /// Asks for other metadata on a channel; that has no answer of its own.
+    pub async fn update(&mut self, server: &Server, channel: &str, umd: Value) {
+        let token = Token::umd_of(&self.id, umd).for_server(server);
+        let frame =
+            json!({"event": "hotsock.umdUpdate", "channel": channel, "data": {"token": token}});
+        self.send(&frame.to_string()).await;
+    }
+
+    /// The next text frame.
+    pub async fn next(&mut self) -> String {
+        match self.message("a frame").await {
+            Message::Text(text) => text.to_string(),
+            other => panic!("{other:?} in place of a text frame"),
+        }
+    }
+
+    /// The next text frame, read.
+    pub async fn next_json(&mut self) -> Value {
+        serde_json::from_str(&self.next().await).unwrap()
+    }
+
+    /// The next frame must be exactly this.
+    #[track_caller]
+    pub fn expect(&mut self, frame: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let next = self.next().await;
+            assert_eq!(next, frame, "at {caller}");
+        }
+    }
+
+    /// The next frame must be an error of this code; returns it.
+    #[track_caller]
+    pub fn expect_error(&mut self, code: &str) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let next = self.next_json().await;
+            assert_eq!(next["event"], "hotsock.error", "at {caller}: {next}");
+            assert_eq!(next["error"]["code"], code, "at {caller}: {next}");
+            let message = next["error"]["message"].as_str().unwrap();
+            assert!(!message.is_empty(), "at {caller}");
+            next
+        }
+    }
+
+    /// Nothing has come up to now: the answer to a ping comes first.
+    #[track_caller]
+    pub fn expect_silence(&mut self) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let frames = self.until_pong().await;
+            assert!(frames.is_empty(), "at {caller}: {frames:?}");
+        }
+    }
+
+    /// All frames up to now.
+    pub async fn until_pong(&mut self) -> Vec<String> {
+        self.pings += 1;
+        let payload = self.pings.to_be_bytes().to_vec();
+        let ping = Message::Ping(payload.clone().into());
+        self.socket.send(ping).await.unwrap();
+        let mut frames = Vec::new();
+        loop {
+            match self.message("a pong").await {
+                Message::Text(text) => frames.push(text.to_string()),
+                Message::Pong(pong) if pong == payload => return frames,
+                other => panic!("{other:?} in place of a pong"),
+            }
+        }
+    }
+
+    /// Reads until the server closes; returns the code and the reason.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match in_time("a close", self.socket.next()).await {
+                Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
+                    return (code.into(), reason.to_string());
+                }
+                Some(Ok(Message::Close(None))) => return (1005, String::new()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => panic!("{error} in place of a close"),
+                None => panic!("the connection ended without a close"),
+            }
+        }
+    }
+
+    /// Says goodbye, and waits until the server has too.
+    pub async fn close(mut self) {
+        let _ = self.socket.close(None).await;
+        let rest = async { while let Some(Ok(_)) = self.socket.next().await {} };
+        in_time("the close", rest).await;
+    }
+
+    async fn message(&mut self, what: &str) -> Message {
+        match in_time(what, self.socket.next()).await {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => panic!("{error} in place of {what}"),
+            None => panic!("the end in place of {what}"),
+        }
+    }
+}
+
+/// A TLS connection to the server, trusting `roots`.
+pub async fn tls(server: &Server, roots: &RootCertStore) -> std::io::Result<TlsStream<TcpStream>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth();
+    let stream = TcpStream::connect(server.address()).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from("localhost").unwrap();
+    in_time(
+        "the TLS handshake",
+        TlsConnector::from(Arc::new(config)).connect(name, stream),
+    )
+    .await
+}

@@ -1,0 +1,26 @@
+//! What the tests over the wire are made of: the real binary with a folder of its own, and clients that speak TLS to it.
+//!
+//! Everything has a deadline and nothing sleeps: a test waits for what must come, and knows that something did not come
+//! by what came instead. A server that is dropped is killed; if its test is failing, its log is printed.
+
+mod client;
+mod http;
+mod server;
+mod token;
+
+use std::time::Duration;
+
+pub use client::Client;
+pub use server::{API_KEY, Server, Setup};
+pub use token::{Token, now};
+
+/// How long anything may take that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `future`, and fails with `what` if it does not come in time.
+pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}

@@ -1,0 +1,340 @@
+//! The real binary, with a certificate, keys, a configuration and a database of its own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rollcall::auth::{Algorithm, SigningKey};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// The key to the server HTTP API.
+pub const API_KEY: &str = "an-api-key-that-only-the-tests-know-and-use";
+/// What tokens are signed with, unless a test says otherwise.
+const SECRET: &[u8] = b"a secret that only the tests know and use, by HS256";
+
+/// What a server is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Lines of the configuration by section; `""` is the top.
+    lines: Vec<(String, String)>,
+    /// The keys of tokens, in place of the usual one.
+    keys: Option<String>,
+    /// What the binary is started through, such as strace.
+    through: Vec<String>,
+}
+
+impl Setup {
+    /// The usual one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `line` to a section of the configuration.
+    pub fn set(mut self, section: &str, line: &str) -> Self {
+        self.lines.push((section.to_owned(), line.to_owned()));
+        self
+    }
+
+    /// `[[auth.keys]]` in place of the usual key.
+    pub fn keys(mut self, keys: &str) -> Self {
+        self.keys = Some(keys.to_owned());
+        self
+    }
+
+    /// Starts the binary through another program.
+    pub fn through(mut self, command: &[&str]) -> Self {
+        self.through = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Starts a server and waits until it is ready.
+    pub fn start(self) -> Server {
+        Server::start_with(self)
+    }
+
+    fn config(&self, folder: &Path) -> String {
+        let usual = [
+            ("", "listen = [\"127.0.0.1:0\"]".to_owned()),
+            ("", format!("data_dir = {:?}", folder.join("data"))),
+            (
+                "tls",
+                format!("certificate = {:?}", folder.join("cert.pem")),
+            ),
+            ("tls", format!("private_key = {:?}", folder.join("key.pem"))),
+            ("api", format!("keys = [{API_KEY:?}]")),
+            ("log", "level = \"debug\"".to_owned()),
+            ("log", "format = \"text\"".to_owned()),
+        ];
+        let given = self.lines.iter().map(|(s, l)| (s.as_str(), l.clone()));
+        let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        let mut sections: Vec<(String, Vec<String>)> = vec![(String::new(), Vec::new())];
+        for (section, line) in usual.into_iter().chain(given) {
+            let index = sections.iter().position(|(name, _)| name == section);
+            let index = index.unwrap_or_else(|| {
+                sections.push((section.to_owned(), Vec::new()));
+                sections.len() - 1
+            });
+            let lines = &mut sections[index].1;
+            // What a test sets counts in place of what is usual.
+            lines.retain(|there| section.starts_with("[[") || key(there) != key(&line));
+            lines.push(line);
+        }
+        let mut text = String::new();
+        for (name, lines) in &sections {
+            match name.as_str() {
+                "" => {}
+                array if array.starts_with("[[") => text += &format!("{array}\n"),
+                name => text += &format!("[{name}]\n"),
+            }
+            for line in lines {
+                text += &format!("{line}\n");
+            }
+        }
+        text += &self.keys.clone().unwrap_or_else(|| {
+            format!(
+                "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = {:?}\n",
+                STANDARD.encode(SECRET)
+            )
+        });
+        text
+    }
+}
+
+/// A running server.
+pub struct Server {
+    folder: TempDir,
+    setup: Setup,
+    roots: RootCertStore,
+    run: Option<Run>,
+}
+
+struct Run {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    grown: Condvar,
+}
+
+impl Server {
+    /// Starts the usual one and waits until it is ready.
+    pub fn start() -> Self {
+        Setup::new().start()
+    }
+
+    fn start_with(setup: Setup) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (certificate, roots) = certificate();
+        fs::write(folder.path().join("cert.pem"), certificate.0).unwrap();
+        fs::write(folder.path().join("key.pem"), certificate.1).unwrap();
+        let mut server = Self {
+            folder,
+            setup,
+            roots,
+            run: None,
+        };
+        server.run_again();
+        server
+    }
+
+    /// Starts it again after [`Server::kill`] or [`Server::terminate`], and waits until it is ready.
+    pub fn run_again(&mut self) {
+        let mut child = self.command().spawn().unwrap();
+        let log = follow(&mut child);
+        match log.wait_for(" ready listen=") {
+            Some(line) => {
+                let address = line.split("listen=").nth(1).unwrap();
+                let address = address.split_whitespace().next().unwrap().parse().unwrap();
+                self.run = Some(Run {
+                    child,
+                    address,
+                    log,
+                });
+            }
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the server did not start:\n{}", log.text());
+            }
+        }
+    }
+
+    /// Runs the binary where it must refuse to start; returns how it ended and what it said.
+    pub fn refused_start(&self) -> (ExitStatus, String) {
+        let mut child = self.command().spawn().unwrap();
+        let log = follow(&mut child);
+        log.wait_for("\u{0}");
+        (child.wait().unwrap(), log.text())
+    }
+
+    fn command(&self) -> Command {
+        let config = self.folder.path().join("rollcall.toml");
+        fs::write(&config, self.setup.config(self.folder.path())).unwrap();
+        let binary = env!("CARGO_BIN_EXE_rollcall").to_owned();
+        let mut words = self.setup.through.iter().cloned().chain([binary]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["serve", "--config"]).arg(config);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .env_remove("NOTIFY_SOCKET");
+        command
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.run.as_ref().expect("a running server").address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.run.as_ref().expect("a running server").child.id()
+    }
+
+    /// What it trusts and keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its database's folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Whom its clients trust.
+    pub fn roots(&self) -> &RootCertStore {
+        &self.roots
+    }
+
+    /// Puts a new certificate in place, and returns whom clients must trust from then on.
+    pub fn renew_certificate(&self) -> RootCertStore {
+        let (certificate, roots) = certificate();
+        // As a renewal tool would: the file appears whole.
+        for (name, text) in [("key.pem", certificate.1), ("cert.pem", certificate.0)] {
+            let new = self.folder.path().join("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(&new, self.folder.path().join(name)).unwrap();
+        }
+        roots
+    }
+
+    /// The key that it accepts tokens of.
+    pub fn key(&self) -> SigningKey {
+        SigningKey::from_secret(Algorithm::HS256, None, SECRET).unwrap()
+    }
+
+    /// Waits for a line of its log that has `text`.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let run = self.run.as_ref().expect("a running server");
+        let line = run.log.wait_for(text);
+        line.unwrap_or_else(|| panic!("no {text:?} in the log:\n{}", run.log.text()))
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        let run = self.run.as_ref().expect("a running server");
+        run.log.text()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let run = self.run.as_ref().expect("a running server");
+        kill_process(Pid::from_child(&run.child), signal).unwrap();
+    }
+
+    /// A power cut, as far as a process can have one.
+    pub fn kill(&mut self) {
+        if let Some(mut run) = self.run.take() {
+            run.child.kill().unwrap();
+            run.child.wait().unwrap();
+        }
+    }
+
+    /// Stops it as systemd does; it must end well.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        if let Some(mut run) = self.run.take() {
+            let status = run.child.wait().unwrap();
+            assert!(status.success(), "{status}\n{}", run.log.text());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut run) = self.run.take() {
+            let _ = run.child.kill();
+            let _ = run.child.wait();
+            if std::thread::panicking() {
+                eprintln!("the server's log:\n{}", run.log.text());
+            }
+        }
+    }
+}
+
+impl Log {
+    /// The first line that has `text`; `None` if the log ends without, or in time.
+    fn wait_for(&self, text: &str) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines.lock().unwrap();
+        let mut seen = 0;
+        loop {
+            if let Some(line) = lines.0[seen..].iter().find(|line| line.contains(text)) {
+                return Some(line.clone());
+            }
+            seen = lines.0.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.1 || left.is_zero() {
+                return None;
+            }
+            lines = self.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().unwrap().0.join("\n")
+    }
+}
+
+/// Reads a process's log as it grows.
+fn follow(child: &mut Child) -> Arc<Log> {
+    let log = Arc::new(Log::default());
+    let (stderr, ours) = (child.stderr.take().unwrap(), Arc::clone(&log));
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            ours.lines.lock().unwrap().0.push(line);
+            ours.grown.notify_all();
+        }
+        ours.lines.lock().unwrap().1 = true;
+        ours.grown.notify_all();
+    });
+    log
+}
+
+/// A certificate for localhost (certificate, key), and a store that trusts it.
+fn certificate() -> ((String, String), RootCertStore) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+        .unwrap();
+    ((pem, made.signing_key.serialize_pem()), roots)
+}
