@@ -170,7 +170,7 @@ struct MessageBody<'a> {
     event: &'a str,
     channel: &'a str,
     data: Json,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `null` where no client sent it.
     meta: Option<MetaBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reactions: Option<Reactions<'a>>,

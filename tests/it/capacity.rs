@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Setup, Token};
 
 /// A token whose member takes `bytes` bytes as `{"uid":…,"umd":…}`.
 fn token(n: usize, bytes: usize) -> Token {
@@ -13,7 +13,10 @@ fn token(n: usize, bytes: usize) -> Token {
 
 #[tokio::test]
 async fn eight_hundred_members_of_128_bytes_fit_and_the_next_byte_does_not() {
-    let server = Server::start();
+    // The clients do not read while they join, and every join is told to all.
+    let server = Setup::new()
+        .set("connection", "queue_bytes = \"256MiB\"")
+        .start();
     let mut clients = Vec::new();
     for n in 0..800 {
         let mut client = Client::connect(&server, &token(n, 128)).await;
