@@ -64,13 +64,10 @@ async fn history_is_paged_both_ways() {
     let older: Vec<String> = all[..30].iter().rev().cloned().collect();
     let page = json!({"channel": "c", "reverse": true, "before": all[30]});
     assert_eq!(ids(&list(page).await), older);
-    let text = server.client_api(
-        &jim,
-        "listMessages",
-        &json!({"channel": "c", "before": all[1]}),
-    );
+    let body = json!({"channel": "c", "before": all[1]});
+    let first = server.client_api(&jim, "listMessages", &body).await;
     assert_eq!(
-        text.await.text,
+        first.text,
         format!(
             r#"{{"messages":[{{"id":"{}","event":"e","channel":"c","data":0,"meta":null}}]}}"#,
             all[0]
