@@ -42,11 +42,19 @@ impl Room {
         let secret = b"a secret that only this test knows and uses";
         let key = SigningKey::from_secret(Algorithm::HS256, None, secret).unwrap();
         let verifier = Verifier::new(vec![key.verification_key().unwrap()], None, None);
-        let store = Store::open(&Options {
+        let options = Options {
             folder: folder.to_owned(),
             cache_bytes: 8 << 20,
-        })
-        .unwrap();
+        };
+        // Within one process the database's own threads may hold its file for a moment after it was closed.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        let store = loop {
+            match Store::open(&options) {
+                Ok(store) => break store,
+                Err(error) if std::time::Instant::now() > deadline => panic!("{error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
         let hub = Hub::start(settings, verifier, store, |error| panic!("{error}")).unwrap();
         hub.before_ready().await;
         Self { hub, key }
