@@ -44,7 +44,7 @@ enum Event {
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Arc<Hub>,
     connection: Arc<Connection>,
-    mut socket: Socket<S>,
+    mut socket: Box<Socket<S>>,
     limits: Limits,
 ) {
     let reason = converse(hub, &connection, &mut socket, limits).await;

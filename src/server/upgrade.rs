@@ -1,6 +1,7 @@
 //! From a request to a WebSocket (section 1).
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -18,7 +19,7 @@ use super::Shared;
 use super::answer::{Answer, Body, Refused, error, unavailable};
 use super::session;
 use super::socket::Socket;
-use crate::hub::{Admission, AdmissionError, ClientInfo};
+use crate::hub::{Admission, AdmissionError, ClientInfo, Connection};
 
 /// The stream under a connection.
 type Stream = TokioIo<TlsStream<TcpStream>>;
@@ -61,7 +62,8 @@ pub(super) async fn upgrade(
             .map(Box::from),
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    tokio::spawn(serve(shared, admission, client, upgraded));
+    let opening = Box::pin(open(Arc::clone(&shared), admission, client, upgraded));
+    tokio::spawn(serve(shared, opening));
     let mut response = Response::new(Body::Left(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -74,27 +76,39 @@ pub(super) async fn upgrade(
 }
 
 /// Serves the connection that an upgrade becomes, on a task of its own: hyper's is over then, and its memory free.
-async fn serve(
+///
+/// This task is most of what an idle connection holds. So the opening comes in a box, which is free once the connection
+/// is open.
+async fn serve(shared: Arc<Shared>, opening: Pin<Box<impl Future<Output = Option<Opened>>>>) {
+    let opened = opening.await;
+    if let Some((connection, socket)) = opened {
+        session::run(&shared.hub, connection, socket, shared.limits).await;
+    }
+}
+
+/// A connection and its socket; in a box, because a future has room twice for what it is given.
+type Opened = (Arc<Connection>, Box<Socket<TlsStream<TcpStream>>>);
+
+/// Takes the stream over from hyper, whose buffer is free afterwards, and makes a connection of it. `None` where the
+/// client has gone meanwhile.
+async fn open(
     shared: Arc<Shared>,
     admission: Admission,
     client: ClientInfo,
     upgraded: hyper::upgrade::OnUpgrade,
-) {
-    let Ok(upgraded) = Box::pin(upgraded).await else {
-        return;
-    };
-    let parts = match upgraded.downcast::<Stream>() {
-        Ok(parts) => parts,
-        Err(_) => return,
-    };
-    let socket = Socket::new(
+) -> Option<Opened> {
+    let parts = upgraded.await.ok()?.downcast::<Stream>().ok()?;
+    let socket = Box::new(Socket::new(
         parts.io.into_inner(),
         &parts.read_buf,
         shared.limits.frame_bytes,
-    );
-    match Box::pin(shared.hub.connect(admission, client)).await {
-        Ok(connection) => session::run(&shared.hub, connection, socket, shared.limits).await,
-        Err(error) => tracing::error!(%error, "the system has no random numbers"),
+    ));
+    match shared.hub.connect(admission, client).await {
+        Ok(connection) => Some((connection, socket)),
+        Err(error) => {
+            tracing::error!(%error, "the system has no random numbers");
+            None
+        }
     }
 }
 
