@@ -98,14 +98,6 @@ fn warnings(config: &Config) -> Vec<String> {
             key.display()
         ));
     }
-    for webhook in &config.events.webhooks {
-        if webhook.url.starts_with("http://") {
-            warnings.push(format!(
-                "the webhook {} is not encrypted: whoever is between reads who is present",
-                webhook.name
-            ));
-        }
-    }
     warnings
 }
 

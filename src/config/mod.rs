@@ -168,7 +168,7 @@ pub struct Events {
 pub struct Webhook {
     /// What it is called in logs and on the command line. Required: 1 to 64 letters, digits, `-`, `_` or `.`, unique.
     pub name: String,
-    /// Where events are posted to: an `https://` URL, or `http://` inside a trusted network. Required.
+    /// Where events are posted to: an `https://` URL, or `http://` on this machine. Required.
     pub url: String,
     /// The Standard Webhooks secret, `whsec_` and the Base64 of 24 to 64 bytes, from `secret` or `secret_file`. Required.
     pub secret: WebhookSecret,

@@ -425,6 +425,15 @@ fn webhook(reader: &mut Reader<'_>, names: &mut HashSet<String>) -> Option<Webho
                 "must be a URL as in \"https://app.example/hooks\", without user name, spaces and \"#\"",
             );
         }
+        if good && value.starts_with("http://") && !is_loopback(&value) {
+            reader.report(
+                &origin,
+                "url",
+                "must be an https:// URL: events would go over the network for anybody to read; http:// is for receivers on \
+                 this machine (localhost, 127.0.0.1, [::1])",
+            );
+            return None;
+        }
         good.then_some(value)
     });
     Some(Webhook {
@@ -434,6 +443,20 @@ fn webhook(reader: &mut Reader<'_>, names: &mut HashSet<String>) -> Option<Webho
         types,
         ca_file,
     })
+}
+
+/// Whether a URL leads to this machine.
+fn is_loopback(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or_default();
+    let host = host.split(['/', '?']).next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The types that a webhook takes: all where none is named.

@@ -7,8 +7,14 @@
 //! - [`Outbox`]: what a reader needs of the hub
 //! - [`Event`], [`Batch`]: what it gets
 //! - [`Feed`]: one reader's way through the outbox, behind `GET /events`
+//! - [`Webhooks`]: each event posted to back ends, signed (`signature`), over the network (`transport`), until it is
+//!   taken (`retry`)
 
 mod feed;
+mod retry;
+mod signature;
+mod transport;
+mod webhooks;
 
 use std::fmt;
 
@@ -18,6 +24,8 @@ use tokio::sync::watch;
 use crate::protocol::{EventKind, EventKinds};
 
 pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
+pub use transport::TransportError;
+pub use webhooks::{Webhook, WebhookError, WebhookStatus, Webhooks};
 
 /// One event, durable.
 #[derive(Debug, Clone)]

@@ -37,6 +37,7 @@ use tracing::{error, info, warn};
 
 use crate::auth::Verifier;
 use crate::config::{self, ApiKey, Config};
+use crate::events::{Outbox, Webhook, WebhookError, Webhooks};
 use crate::hub::{EventSettings, Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 
@@ -61,6 +62,7 @@ struct Shared {
     limits: session::Limits,
     allowed_origins: Vec<String>,
     api_keys: Vec<ApiKey>,
+    _webhooks: Webhooks,
 }
 
 impl Shared {
@@ -92,6 +94,9 @@ pub enum Error {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A webhook cannot be served.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The system refuses something basic.
     #[error("the system does not give what the server needs: {0}")]
     System(#[from] std::io::Error),
@@ -135,6 +140,8 @@ pub async fn run(
         store,
         move |error| drop(fail.send(error)),
     )?;
+    let outbox: Arc<dyn Outbox> = Arc::clone(&hub) as _;
+    let webhooks = Webhooks::start(webhooks(config.events.webhooks), &outbox)?;
     hub.before_ready().await;
     let shared = Arc::new(Shared {
         hub: Arc::clone(&hub),
@@ -147,6 +154,7 @@ pub async fn run(
         },
         allowed_origins: config.connection.allowed_origins,
         api_keys: config.api.keys,
+        _webhooks: webhooks,
     });
     let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
     let mut addresses = Vec::new();
@@ -237,6 +245,19 @@ fn settings(config: &Config) -> Settings {
                 .collect(),
         },
     }
+}
+
+fn webhooks(configured: Vec<config::Webhook>) -> Vec<Webhook> {
+    configured
+        .into_iter()
+        .map(|webhook| Webhook {
+            name: webhook.name,
+            url: webhook.url,
+            secret: webhook.secret.as_bytes().into(),
+            kinds: webhook.types,
+            ca_file: webhook.ca_file,
+        })
+        .collect()
 }
 
 /// A connection is a descriptor: takes as many as the system allows, and says so if they are not enough.

@@ -25,3 +25,4 @@ mod restart;
 mod storage;
 mod tls;
 mod tokens;
+mod webhooks;

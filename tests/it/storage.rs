@@ -42,6 +42,8 @@ async fn a_join_is_synced_before_it_is_confirmed_and_many_joins_share_a_sync() {
     let mut server = Setup::new()
         .through(&[
             "strace",
+            // Our child is the server; strace looks on from outside, and ends with it.
+            "-D",
             "-f",
             "-y",
             "-s",
@@ -97,7 +99,7 @@ async fn a_join_is_synced_before_it_is_confirmed_and_many_joins_share_a_sync() {
     }
     let syncs = calls(&fs::read_to_string(&path).unwrap()) - calls(&before);
     assert!(
-        syncs > 0 && syncs < joins / 2,
+        syncs > 0 && syncs < joins / 4,
         "{syncs} syncs for {joins} joins"
     );
     server.kill();

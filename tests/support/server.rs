@@ -88,13 +88,14 @@ impl Setup {
             });
             let lines = &mut sections[index].1;
             // What a test sets counts in place of what is usual.
-            lines.retain(|there| section.starts_with("[[") || key(there) != key(&line));
+            lines.retain(|there| key(there) != key(&line));
             lines.push(line);
         }
         let mut text = String::new();
         for (name, lines) in &sections {
             match name.as_str() {
                 "" => {}
+                // What stands behind a `#` tells entries of one array apart.
                 array if array.starts_with("[[") => text += &format!("{array}\n"),
                 name => text += &format!("[{name}]\n"),
             }
