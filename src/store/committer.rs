@@ -150,6 +150,11 @@ impl<T> Worker<T> {
                 let mut changes = Changes::new();
                 before(&mut changes);
                 changes.apply_to(&mut batch, &mut self.outbox);
+                self.store
+                    .safeguard
+                    .lock()
+                    .release()
+                    .map_err(StoreError::Copy)?;
                 self.outbox.finish(&mut batch);
                 self.commit += 1;
                 batch.insert(keys::COMMIT, encode(&self.commit));

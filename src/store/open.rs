@@ -102,7 +102,8 @@ pub(super) struct Inner {
     /// The outbox, as far as it is durable.
     pub(super) outbox: Mutex<OutboxState>,
     pub(super) lists: Mutex<Lists>,
-    safeguard: Mutex<Safeguard>,
+    /// Released with the first commit; until then, what closes the database puts it back as it was before it was opened.
+    pub(super) safeguard: Mutex<Safeguard>,
     /// Held for as long as the database is open.
     _lock: File,
 }
@@ -206,19 +207,6 @@ impl Store {
                 _lock: lock,
             }),
         })
-    }
-
-    /// The database has been read and is sound: from now on it may be written. Until then, what closes it puts it back as
-    /// it was before it was opened.
-    ///
-    /// # Errors
-    /// When the copy cannot be removed.
-    pub fn accept(&self) -> Result<(), StoreError> {
-        self.inner
-            .safeguard
-            .lock()
-            .release()
-            .map_err(StoreError::Copy)
     }
 
     /// Reads all subscriptions, channel by channel and in order of their sequence, with each channel's stored totals.
