@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::Result;
+use crate::client::Client;
 use crate::crowd;
 use crate::figures::{figure, kibibytes, mebibytes, title};
 use crate::process::Process;
@@ -33,10 +34,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     figure("resident with no connection", mebibytes(before), "");
     let mut clients = Vec::new();
     for count in options.connections {
-        let more = crowd::connect(&server, clients.len()..count, |n| {
-            vec![format!("presence.room-{}", n / options.members)]
-        });
-        clients.extend(more.await?);
+        add(&server, &mut clients, count, options.members).await?;
         let now = settled(process).await?;
         figure(
             &format!("resident per connection, of {count}"),
@@ -44,14 +42,34 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
             "≤ 16 KiB",
         );
     }
-    figure("resident", mebibytes(process.memory()?.resident), "");
-    figure("the most it was", mebibytes(process.memory()?.peak), "");
-    drop(clients);
+    let count = clients.len();
+    figure("resident", mebibytes(settled(process).await?), "");
+    clients.clear();
     figure(
         "resident when all are gone",
         mebibytes(settled(process).await?),
         "",
     );
+    add(&server, &mut clients, count, options.members).await?;
+    figure(
+        "resident when as many are there again",
+        mebibytes(settled(process).await?),
+        "as before",
+    );
+    Ok(())
+}
+
+/// Has more clients connect, until there are `count`.
+async fn add(
+    server: &Arc<Server>,
+    clients: &mut Vec<Client>,
+    count: usize,
+    members: usize,
+) -> Result<()> {
+    let more = crowd::connect(server, clients.len()..count, |n| {
+        vec![format!("presence.room-{}", n / members)]
+    });
+    clients.extend(more.await?);
     Ok(())
 }
 
