@@ -111,6 +111,10 @@ impl FromStr for MessageId {
     type Err = InvalidMessageId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // 26 characters have room for two bits more than an id, and the parser loses them.
+        if text.as_bytes().first().is_none_or(|first| *first > b'7') {
+            return Err(InvalidMessageId);
+        }
         ulid::Ulid::from_string(text)
             .map(|ulid| Self(ulid.0))
             .map_err(|_| InvalidMessageId)

@@ -14,10 +14,20 @@ use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Re
 use crate::protocol::event_out::Via;
 use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names};
 
+/// What may be done.
+const VERBS: [&str; 5] = [
+    "publishMessage",
+    "listMessages",
+    "listReactions",
+    "getChannelInfo",
+    "umdUpdate",
+];
+
 /// Answers `POST /connection/<verb>`, and the preflights that browsers send before it. No cookies are used, so any
 /// page may ask; only who has the connection's secret gets an answer.
 pub(super) async fn answer(shared: &Arc<Shared>, verb: &str, request: Request<Incoming>) -> Answer {
     let mut answer = match *request.method() {
+        _ if !VERBS.contains(&verb) => not_found("this API has no such verb"),
         Method::POST => match act(shared, verb, request).await {
             Ok(answer) => answer,
             Err(refused) => *refused,
@@ -56,12 +66,6 @@ async fn act(
     verb: &str,
     request: Request<Incoming>,
 ) -> Result<Answer, Refused> {
-    if !matches!(
-        verb,
-        "publishMessage" | "listMessages" | "listReactions" | "getChannelInfo" | "umdUpdate"
-    ) {
-        return Err(not_found("this API has no such verb").into());
-    }
     let connection = authenticate(shared, &request)?;
     let text = body::text(request).await?;
     let object = body::object(&text)?;

@@ -77,16 +77,9 @@ fn wish(request: &Request<Incoming>) -> Result<Wish, Refusal> {
         .headers()
         .get("last-event-id")
         .map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-    let start = match header
-        .as_deref()
-        .or(body::parameter(query, "after").as_deref())
-    {
-        None | Some("") => FeedStart::Now,
-        Some("0") => FeedStart::Oldest,
-        Some(id) => FeedStart::After(id.parse::<EventId>().map_err(|invalid| {
-            Refusal::invalid(format!("`Last-Event-ID` or parameter `after`: {invalid}"))
-        })?),
-    };
+    let from_header = start(header.as_deref().unwrap_or_default())?;
+    let from_query = start(&body::parameter(query, "after").unwrap_or_default())?;
+    let start = from_header.or(from_query).unwrap_or(FeedStart::Now);
     let follow = match body::parameter(query, "follow").as_deref() {
         None | Some("true") => true,
         Some("false") => false,
@@ -98,6 +91,17 @@ fn wish(request: &Request<Incoming>) -> Result<Wish, Refusal> {
         kinds,
         start,
         follow,
+    })
+}
+
+/// Where an id says to begin; `None` where it is empty.
+fn start(id: &str) -> Result<Option<FeedStart>, Refusal> {
+    Ok(match id {
+        "" => None,
+        "0" => Some(FeedStart::Oldest),
+        id => Some(FeedStart::After(id.parse::<EventId>().map_err(
+            |invalid| Refusal::invalid(format!("`Last-Event-ID` or parameter `after`: {invalid}")),
+        )?)),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 
@@ -25,11 +26,15 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     if !authorized(shared, &request) {
-        return error(
+        let mut answer = error(
             StatusCode::UNAUTHORIZED,
             "API_KEY_INVALID",
             "one of the server's API keys is needed: `Authorization: Bearer <API key>`",
         );
+        answer
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return answer;
     }
     let method = request.method().clone();
     match (path, method) {

@@ -20,6 +20,7 @@ mod http;
 mod lifetime;
 mod messages;
 mod metadata;
+mod openapi;
 mod presence;
 mod restart;
 mod storage;

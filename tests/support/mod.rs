@@ -11,6 +11,7 @@ mod token;
 use std::time::Duration;
 
 pub use client::Client;
+pub use http::Answer;
 pub use server::{API_KEY, Server, Setup};
 pub use token::{Token, now};
 
