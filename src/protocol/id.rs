@@ -120,3 +120,23 @@ impl FromStr for MessageId {
             .map_err(|_| InvalidMessageId)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_id_is_no_longer_than_its_bits() {
+        for good in ["00000000000000000000000000", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
+            assert_eq!(good.parse::<MessageId>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "7ZZZ",
+            "7ZZZZZZZZZZZZZZZZZZZZZZZZU",
+        ] {
+            assert_eq!(bad.parse::<MessageId>(), Err(InvalidMessageId), "{bad}");
+        }
+    }
+}

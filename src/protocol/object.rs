@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 use super::error::Refusal;
 use super::{Json, names};
 
+/// Whole numbers below this are exact in floating point.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The fields of an object.
 #[derive(Debug)]
 pub struct Object<'a> {
@@ -118,7 +121,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A field that is an integer.
+    /// A field that is an integer, however it is written: to JSON, `60`, `60.0` and `6e1` are the same number.
     ///
     /// # Errors
     /// `INVALID_MESSAGE` where it is something else.
@@ -127,7 +130,16 @@ impl<'a> Object<'a> {
             None => Ok(None),
             Some(raw) => match serde_json::from_str(raw.get()) {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(self.wrong(name, raw, "an integer")),
+                Err(_) => match serde_json::from_str::<f64>(raw.get()) {
+                    #[allow(
+                        clippy::cast_possible_truncation,
+                        reason = "it is whole, and within what is exact"
+                    )]
+                    Ok(number) if number.fract() == 0.0 && number.abs() < EXACT => {
+                        Ok(Some(number as i64))
+                    }
+                    _ => Err(self.wrong(name, raw, "an integer")),
+                },
             },
         }
     }
@@ -210,3 +222,22 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Fields<'a> {
 /// A field's name, borrowed where it can be.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        for (text, integer) in [("60", 60), ("60.0", 60), ("6e1", 60), ("-1.0", -1)] {
+            let text = format!(r#"{{"n":{text}}}"#);
+            let object = Object::parse(&text, "it").unwrap();
+            assert_eq!(object.integer("n"), Ok(Some(integer)), "{text}");
+        }
+        for text in ["0.5", "1e300", "\"60\"", "true"] {
+            let text = format!(r#"{{"n":{text}}}"#);
+            let object = Object::parse(&text, "it").unwrap();
+            assert!(object.integer("n").is_err(), "{text}");
+        }
+    }
+}
