@@ -8,6 +8,7 @@ use crate::auth::{Algorithm, SigningKey};
 use crate::config;
 
 use super::Failure;
+use super::admin::DEV_SOCKET;
 use super::certificate::self_signed;
 use super::files::{Privacy, create, create_dir, read};
 use super::keygen::new_api_key;
@@ -162,6 +163,12 @@ impl DevFolder {
 
     /// The configuration of the development server, in the file's place.
     pub(super) fn config_file(&self) -> config::File {
+        // Deep in a tree a socket's path is too long; the server goes without then.
+        let fits = self.path(DEV_SOCKET).as_os_str().len() <= config::SOCKET_PATH_BYTES;
+        let admin = match fits {
+            true => format!("[admin]\nsocket = \"{DEV_SOCKET}\"\n"),
+            false => String::new(),
+        };
         config::File::Text {
             name: "the development server's configuration".to_owned(),
             dir: self.dir.clone(),
@@ -176,8 +183,7 @@ impl DevFolder {
                  public_key_file = \"{PUBLIC_KEY}\"\n\
                  [api]\n\
                  keys_file = \"{API_KEY}\"\n\
-                 [admin]\n\
-                 socket = \"admin.sock\"\n"
+                 {admin}"
             ),
         }
     }

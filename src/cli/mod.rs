@@ -1,18 +1,22 @@
 //! The command line: one file per command. A command takes its parsed arguments and returns, or fails with a
 //! [`Failure`], which knows its exit code. `dev` keeps the folder of the development server, `files` writes files with
-//! care, `certificate` and `tls` make and read certificates, `output` prints.
+//! care, `certificate` and `tls` make and read certificates, `output` prints, `admin` reaches
+//! a running server.
 //!
 //! A new command is a file with an `Args` and a `run`, and a line each in [`Command`] and [`Command::run`].
 
+mod admin;
 mod certificate;
 mod check;
 mod dev;
+mod events;
 mod failure;
 mod files;
 mod join;
 mod keygen;
 mod output;
 mod serve;
+mod status;
 mod tls;
 mod token;
 
@@ -45,6 +49,8 @@ enum Command {
     Token(token::Args),
     Keygen(keygen::Args),
     Join(join::Args),
+    Status(status::Args),
+    Events(events::Args),
 }
 
 impl Command {
@@ -55,6 +61,8 @@ impl Command {
             Self::Token(args) => token::run(&args),
             Self::Keygen(args) => keygen::run(&args),
             Self::Join(args) => join::run(args),
+            Self::Status(args) => status::run(&args),
+            Self::Events(args) => events::run(&args),
         }
     }
 }
@@ -176,6 +184,16 @@ mod tests {
             &["keygen", "--tls", "--host", "a.example", "10.0.0.1"],
             &["keygen", "--api-key"],
             &["join", "presence.lobby", "--uid", "Jim"],
+            &["status", "--json"],
+            &["status", "--socket", "/run/rollcall/admin.sock"],
+            &[
+                "events",
+                "--follow",
+                "--types",
+                "memberAdded,memberRemoved",
+                "--json",
+            ],
+            &["events", "--config", "x.toml", "--after", "5f0c9a31-42"],
             &[
                 "join",
                 "presence.lobby",

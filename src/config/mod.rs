@@ -27,6 +27,7 @@ use crate::auth::VerificationKey;
 use crate::protocol::EventKinds;
 
 pub use error::{ConfigError, Origin, Problem};
+pub use sections::SOCKET_PATH_BYTES;
 pub use source::{ENV_PREFIX, File, Flag, FlagValue, Sources};
 pub use units::{DURATION_FORM, base64, duration, show_duration, show_size};
 

@@ -26,7 +26,7 @@ const ADDRESS_FORM: &str =
     "an address and a port, as in \"0.0.0.0:8443\", \"127.0.0.1:8443\" or \"[::]:8443\"";
 
 /// The longest path that a Unix socket can have, in bytes.
-const SOCKET_PATH_BYTES: usize = 107;
+pub const SOCKET_PATH_BYTES: usize = 107;
 
 /// Reads everything. Nothing comes back where a required value is missing; the findings then say so.
 pub(super) fn config(mut top: Reader<'_>, findings: &Findings) -> Option<Config> {

@@ -17,7 +17,7 @@ pub(super) fn now_seconds() -> u64 {
 }
 
 /// A moment as RFC 3339 in UTC, to the second.
-pub(super) fn rfc3339(unix_seconds: u64) -> String {
+pub fn rfc3339(unix_seconds: u64) -> String {
     i64::try_from(unix_seconds)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())

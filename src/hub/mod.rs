@@ -52,6 +52,7 @@ use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
 pub use admission::{Admission, AdmissionError};
 pub use channel::Channel;
+pub use clock::rfc3339;
 pub use connection::{ClientInfo, Connection};
 pub use history::{Listed, PageRequest, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
@@ -288,6 +289,21 @@ impl Hub {
     /// How many channels have subscriptions.
     pub fn channel_count(&self) -> usize {
         self.channels.len()
+    }
+
+    /// Whether those who were known from before the start have returned or been removed.
+    pub fn is_roll_call_held(&self) -> bool {
+        self.roll_call.lock().is_none()
+    }
+
+    /// What the database takes on disk, in bytes, if that can be told.
+    pub fn database_bytes(&self) -> Option<u64> {
+        self.store.size_on_disk().ok()
+    }
+
+    /// What the outbox may take, in bytes.
+    pub fn outbox_max_bytes(&self) -> u64 {
+        self.settings.events.max_bytes
     }
 
     /// Whether the hub is stopping: it takes no new connection.

@@ -28,12 +28,7 @@ pub(super) async fn route(
             _ => method_not_allowed("GET"),
         },
         ["connection", verb] => client_api::answer(&shared, verb, request).await,
-        ["publish"]
-        | ["channels"]
-        | ["channels", _]
-        | ["connections"]
-        | ["connections", _]
-        | ["events"] => Box::pin(server_api::answer(&shared, &path, request)).await,
+        _ if server_api::has(&path) => Box::pin(server_api::answer(&shared, &path, request)).await,
         ["healthz"] => get(&request, || json(StatusCode::OK, r#"{"status":"ok"}"#)),
         ["readyz"] => get(&request, || {
             if shared.hub.is_stopping() {

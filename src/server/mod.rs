@@ -4,12 +4,14 @@
 //! - `tls`: the certificate and its reload
 //! - `http`: the routes; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
 //!   for what comes in and `answer` for what goes out; `feed` streams events out
+//! - `admin`: the same by a Unix socket, for the operator's commands
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life
 //! - `pressure`: what is given back when memory is short
 //! - `rate`: how fast a client may send
 //! - `systemd`: the sockets that it hands over, and what it is told
 
+mod admin;
 mod answer;
 mod body;
 mod client_api;
@@ -26,7 +28,7 @@ mod tls;
 mod upgrade;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -41,6 +43,7 @@ use crate::events::{Outbox, Webhook, WebhookError, Webhooks};
 use crate::hub::{EventSettings, Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 
+pub use admin::AdminError;
 pub use systemd::{SocketError, Sockets};
 pub use tls::{TlsError, check as check_tls};
 
@@ -62,7 +65,10 @@ struct Shared {
     limits: session::Limits,
     allowed_origins: Vec<String>,
     api_keys: Vec<ApiKey>,
-    _webhooks: Webhooks,
+    webhooks: Webhooks,
+    begun: Instant,
+    /// Where it listens, once it does.
+    addresses: OnceLock<Vec<SocketAddr>>,
 }
 
 impl Shared {
@@ -94,6 +100,9 @@ pub enum Error {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The admin socket cannot be made.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// A webhook cannot be served.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
@@ -154,7 +163,9 @@ pub async fn run(
         },
         allowed_origins: config.connection.allowed_origins,
         api_keys: config.api.keys,
-        _webhooks: webhooks,
+        webhooks,
+        begun,
+        addresses: OnceLock::new(),
     });
     let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
     let mut addresses = Vec::new();
@@ -167,6 +178,10 @@ pub async fn run(
             Arc::clone(&room),
         ));
     }
+    if let Some(path) = &config.admin.socket {
+        accepting.spawn(admin::Door::open(path)?.serve(Arc::clone(&shared)));
+    }
+    let _ = shared.addresses.set(addresses.clone());
     accepting.spawn(Arc::clone(&tls).watch());
     accepting.spawn(systemd::attend(Arc::clone(&hub)));
     pressure::watch(&hub, patience)?;

@@ -19,7 +19,15 @@ use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, 
 /// The longest `deduplicationId`, in bytes.
 const MAX_DEDUPLICATION_ID: usize = 256;
 
-/// Answers a request whose path is one of the API's.
+/// Whether a path is one of the API's.
+pub(super) fn has(path: &[&str]) -> bool {
+    matches!(
+        path,
+        ["publish" | "channels" | "connections" | "events"] | ["channels" | "connections", _]
+    )
+}
+
+/// Answers a request whose path is one of the API's, if it has an API key.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     path: &[&str],
@@ -36,6 +44,11 @@ pub(super) async fn answer(
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
+    act(shared, path, request).await
+}
+
+/// Answers a request of somebody who may ask.
+pub(super) async fn act(shared: &Arc<Shared>, path: &[&str], request: Request<Incoming>) -> Answer {
     let method = request.method().clone();
     match (path, method) {
         (["publish"], Method::POST) => match publish(shared, request).await {

@@ -1,0 +1,255 @@
+//! The admin socket: a Unix socket for the operator's commands, which speaks HTTP/1.1.
+//!
+//! Its routes are those of the server HTTP API, and `/status`. Whoever may open the file may use it: its permissions
+//! (0660, so its owner and its group) are the authentication.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+use serde::Serialize;
+use tokio::net::UnixListener;
+use tracing::{debug, warn};
+
+use super::answer::{Answer, method_not_allowed, not_found, value};
+use super::{Shared, server_api};
+use crate::protocol::EventKind;
+
+/// Who may use the socket: its owner and its group.
+const MODE: u32 = 0o660;
+/// How many commands may wait to be heard.
+const BACKLOG: i32 = 16;
+/// How long a request's head may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long accepting rests when the system has no descriptor for us.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why there is no admin socket.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Another server listens on it.
+    #[error(
+        "the admin socket {} belongs to another server that runs: stop that one, or give this one an admin.socket of its own",
+        path.display()
+    )]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else is there.
+    #[error("the admin socket {} cannot be made: a file that is no socket is there; move it away", path.display())]
+    NoSocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refuses.
+    #[error("the admin socket {} cannot be made: {error}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// The socket, listening. Its file goes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Door {
+    listener: UnixListener,
+    path: PathBuf,
+    /// The file's device and number: another server may have put its own in its place.
+    file: (u64, u64),
+}
+
+impl Door {
+    /// Makes the socket, in place of one that a server which is no more has left behind.
+    pub(super) fn open(path: &Path) -> Result<Self, AdminError> {
+        let io = |error| AdminError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        match fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(AdminError::NoSocket {
+                    path: path.to_owned(),
+                });
+            }
+            Ok(_) => {
+                if StdStream::connect(path).is_ok() {
+                    return Err(AdminError::InUse {
+                        path: path.to_owned(),
+                    });
+                }
+                fs::remove_file(path).map_err(io)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(error)),
+        }
+        let listener = listen_on(path).map_err(io)?;
+        let file = fs::symlink_metadata(path).map_err(io)?;
+        Ok(Self {
+            listener: UnixListener::from_std(listener).map_err(io)?,
+            path: path.to_owned(),
+            file: (file.dev(), file.ino()),
+        })
+    }
+
+    /// Serves commands for ever.
+    pub(super) async fn serve(self, shared: Arc<Shared>) {
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "cannot accept a command");
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    continue;
+                }
+            };
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                let service = service_fn(|request| route(Arc::clone(&shared), request));
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = connection.await {
+                    debug!(%error, "a command's connection failed");
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|there| (there.dev(), there.ino()) == self.file);
+        if ours {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens, and lets nobody in meanwhile whom the mode does not let in: the file takes the mode that the socket has when
+/// it is bound, less the umask.
+fn listen_on(path: &Path) -> io::Result<StdListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    fchmod(&socket, Mode::from_raw_mode(MODE))?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let uri = request.uri().clone();
+    let path: Vec<&str> = uri.path().split('/').skip(1).collect();
+    Ok(match path.as_slice() {
+        ["status"] => match *request.method() {
+            Method::GET => value(StatusCode::OK, &status(&shared)),
+            _ => method_not_allowed("GET"),
+        },
+        _ if server_api::has(&path) => server_api::act(&shared, &path, request).await,
+        _ => not_found("the admin socket has the routes of the server HTTP API, and /status"),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: &'static str,
+    pid: u32,
+    uptime_seconds: u64,
+    listen: Vec<String>,
+    connections: usize,
+    channels: usize,
+    /// Whether members known from before the start are still awaited.
+    roll_call: &'static str,
+    database_bytes: Option<u64>,
+    outbox: Outbox,
+    webhooks: Vec<Webhook>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outbox {
+    /// The sequence of the last event, and of the last one that was trimmed.
+    last: u64,
+    trimmed: u64,
+    bytes: u64,
+    max_bytes: u64,
+    kept: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Webhook {
+    name: String,
+    host: String,
+    position: u64,
+    behind: u64,
+    delivered_at: Option<String>,
+    failures: u32,
+    last_error: Option<String>,
+    gone: bool,
+}
+
+fn status(shared: &Shared) -> Status {
+    let hub = &shared.hub;
+    let outbox = hub.outbox_state();
+    Status {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        uptime_seconds: shared.begun.elapsed().as_secs(),
+        listen: shared
+            .addresses
+            .get()
+            .map(|all| all.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        connections: hub.connection_count(),
+        channels: hub.channel_count(),
+        roll_call: if hub.is_roll_call_held() {
+            "held"
+        } else {
+            "awaited"
+        },
+        database_bytes: hub.database_bytes(),
+        webhooks: shared
+            .webhooks
+            .status()
+            .into_iter()
+            .map(|webhook| Webhook {
+                behind: outbox.last.saturating_sub(webhook.position),
+                name: webhook.name,
+                host: webhook.host,
+                position: webhook.position,
+                delivered_at: webhook.delivered_at.map(crate::hub::rfc3339),
+                failures: webhook.failures,
+                last_error: webhook.last_error,
+                gone: webhook.gone,
+            })
+            .collect(),
+        outbox: Outbox {
+            last: outbox.last,
+            trimmed: outbox.trimmed,
+            bytes: outbox.bytes,
+            max_bytes: hub.outbox_max_bytes(),
+            kept: outbox.kept().iter().map(EventKind::name).collect(),
+        },
+    }
+}

@@ -1,0 +1,132 @@
+//! The admin socket and the operator's commands on it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::support::{Client, Server, Setup, in_time};
+
+fn start() -> Server {
+    let server = Setup::new();
+    server.set("admin", "socket = \"admin.sock\"").start()
+}
+
+fn rollcall(server: &Server, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.args(words);
+    command
+        .arg("--socket")
+        .arg(server.folder().join("admin.sock"));
+    command
+}
+
+fn output(server: &Server, words: &[&str]) -> Output {
+    rollcall(server, words).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn status_tells_how_the_server_is_doing() {
+    let server = start();
+    let _jim = Client::join(&server, "Jim", "presence.a").await;
+    let status: Value =
+        serde_json::from_str(&text(&output(&server, &["status", "--json"]))).unwrap();
+    assert_eq!(status["connections"], 1);
+    assert_eq!(status["channels"], 1);
+    assert_eq!(status["pid"], server.pid());
+    assert_eq!(status["listen"], json!([server.address().to_string()]));
+    assert!(status["databaseBytes"].as_u64() > Some(0));
+    let shown = text(&output(&server, &["status"]));
+    assert!(shown.contains("connections  1\n"), "{shown}");
+}
+
+#[tokio::test]
+async fn events_are_shown_as_they_happen_and_those_that_are_kept() {
+    let server = start();
+    let mut follow = tokio::process::Command::from(rollcall(&server, &["events", "--follow"]))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    // It follows once what it wants is being kept.
+    let kept = || {
+        let status = text(&output(&server, &["status", "--json"]));
+        let status: Value = serde_json::from_str(&status).unwrap();
+        status["outbox"]["kept"].as_array().unwrap().len()
+    };
+    in_time("the feed", async {
+        while kept() < 13 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let (jim, _) = Client::join(&server, "Jim", "presence.a").await;
+    jim.close().await;
+    let mut seen = Vec::new();
+    while seen.len() < 8 {
+        let line = in_time("an event", lines.next_line())
+            .await
+            .unwrap()
+            .unwrap();
+        seen.push(line);
+    }
+    assert!(seen[0].starts_with("connected "), "{seen:?}");
+    assert_eq!(
+        seen[2],
+        "memberAdded            presence.a uid=Jim members=1"
+    );
+    assert!(seen[5].contains("reason=disconnected"), "{seen:?}");
+    let shown = text(&output(
+        &server,
+        &["events", "--types", "memberRemoved", "--json"],
+    ));
+    let event: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(event["type"], "hotsock.memberRemoved");
+    assert_eq!(event["data"]["members"], json!([]));
+    let wrong = output(&server, &["events", "--types", "nothing"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("hotsock.memberAdded"));
+}
+
+#[tokio::test]
+async fn the_file_lets_in_its_owner_and_its_group_and_goes_with_the_server() {
+    let mut server = start();
+    let socket = server.folder().join("admin.sock");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    // A server that was killed leaves its file; the next one takes its place.
+    server.kill();
+    assert!(socket.exists());
+    let nobody = output(&server, &["status"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("not running"));
+    server.run_again();
+    text(&output(&server, &["status"]));
+    server.terminate();
+    assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn the_socket_of_another_server_is_left_to_it() {
+    let mut server = start();
+    server.terminate();
+    let socket = server.folder().join("admin.sock");
+    let other = UnixListener::bind(&socket).unwrap();
+    let (status, log) = server.refused_start();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("another server"), "{log}");
+    drop(other);
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::write(&socket, "a file").unwrap();
+    let (status, log) = server.refused_start();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert_eq!(std::fs::read(&socket).unwrap(), b"a file");
+}
