@@ -21,10 +21,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1_000)]
     present: usize,
     /// How many connections come and go.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 1_000)]
     connections: usize,
-    /// How many channels each joins before it leaves them again.
-    #[arg(long, default_value_t = 50)]
+    /// How many channels each joins at once before it leaves them again, at once.
+    #[arg(long, default_value_t = 1)]
     channels: usize,
 }
 
