@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::connection::Connection;
 use super::delivery::{Delivery, Message};
 use super::outbox::client_trigger;
-use super::tokens::Reservation;
+use super::tokens::{Once, Reservation};
 use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Keep;
@@ -131,11 +131,11 @@ impl Hub {
     pub async fn publish(self: &Arc<Self>, message: Outgoing<'_>) -> Result<Published, Refusal> {
         self.check_data(&message.data)?;
         let duplicate_of = match message.deduplication_id {
-            Some(id) => match self.reserve_once(id)? {
-                Some(reservation) => Some(reservation),
-                None => {
+            Some(id) => match self.reserve_once(id).await? {
+                Ok(reservation) => Some(reservation),
+                Err(first) => {
                     return Ok(Published {
-                        id: self.ids.next(),
+                        id: first,
                         durable: None,
                     });
                 }
@@ -174,7 +174,7 @@ impl Hub {
         }
         let mut changes = Changes::new();
         if let Some(reservation) = &duplicate_of {
-            reservation.write(&mut changes);
+            reservation.write_for(id, &mut changes);
         }
         if message.keep != Keep::Not {
             changes.put_message(message.channel, id, record(&message));
@@ -242,10 +242,20 @@ impl Hub {
         }
     }
 
-    /// `None` where this id has been seen in the last five minutes.
-    fn reserve_once(&self, id: &str) -> Result<Option<Reservation>, Refusal> {
-        let until = clock::now_seconds() + DEDUPLICATION_SECONDS;
-        self.reserve_name("deduplication", id, until)
+    /// The right to publish under this `deduplicationId`; or, where that has been done in the last five minutes, the
+    /// message that was published. While one is on its way to the disk the others wait: it may not get there.
+    async fn reserve_once(&self, id: &str) -> Result<Result<Reservation, MessageId>, Refusal> {
+        loop {
+            let until = clock::now_seconds() + DEDUPLICATION_SECONDS;
+            match self.reserve_name("deduplication", id, until)? {
+                Once::Reserved(reservation) => return Ok(Ok(reservation)),
+                Once::Spent(first) => {
+                    return Ok(Err(first.unwrap_or_else(|| self.ids.next())));
+                }
+                // Ends with an error, since nothing is ever sent.
+                Once::Pending(mut pending) => drop(pending.changed().await),
+            }
+        }
     }
 }
 

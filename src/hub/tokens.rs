@@ -1,16 +1,18 @@
 //! Tokens at run time: verified against the clock, and spent where they serve only once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::admission::{Admission, AdmissionError};
 use super::connection::Connection;
 use super::delivery::Delivery;
 use super::{Hub, clock};
 use crate::auth::Claims;
-use crate::protocol::{ErrorCode, Refusal};
+use crate::protocol::{ErrorCode, MessageId, Refusal};
 use crate::store::Changes;
 
 /// What a token is used for; a single-use token serves once for each.
@@ -41,7 +43,8 @@ impl Scope {
 /// Single-use tokens whose use is on its way to the disk. Those that have arrived are found in the database.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
-    names: Mutex<HashSet<Box<[u8]>>>,
+    /// Each with what ends when its use is decided.
+    names: Mutex<HashMap<Box<[u8]>, watch::Receiver<()>>>,
 }
 
 /// The sole right to use a single-use token. Dropped without a commit, it gives the token back.
@@ -50,6 +53,19 @@ pub(super) struct Reservation {
     spending: Arc<Spending>,
     name: Box<[u8]>,
     until: u64,
+    /// Dropped after the name is given back or found in the database.
+    _decided: watch::Sender<()>,
+}
+
+/// What became of the wish to use something that serves only once.
+#[derive(Debug)]
+pub(super) enum Once {
+    /// It is to be used now.
+    Reserved(Reservation),
+    /// It has been used, for this message if it was for one.
+    Spent(Option<MessageId>),
+    /// It is being used; this ends when that is decided.
+    Pending(watch::Receiver<()>),
 }
 
 /// Why there is no reservation.
@@ -63,6 +79,11 @@ impl Reservation {
     /// Writes the use down, in the same commit as what it was used for.
     pub(super) fn write(&self, changes: &mut Changes) {
         changes.spend(&self.name, self.until);
+    }
+
+    /// The same, for a message.
+    pub(super) fn write_for(&self, message: MessageId, changes: &mut Changes) {
+        changes.spend_on(&self.name, self.until, message);
     }
 }
 
@@ -163,13 +184,13 @@ impl Hub {
         };
         let until = u64::try_from(claims.expires_at).unwrap_or_default();
         match self.reserve_name(scope.name(), jti, until) {
-            Ok(Some(reservation)) => Ok(Some(reservation)),
-            Ok(None) => Err(NotReserved::Spent),
+            Ok(Once::Reserved(reservation)) => Ok(Some(reservation)),
+            Ok(Once::Spent(_) | Once::Pending(_)) => Err(NotReserved::Spent),
             Err(_) => Err(NotReserved::Unavailable),
         }
     }
 
-    /// Reserves what may be used only once until `until` (Unix time in seconds). `None` where it has been used.
+    /// Reserves what may be used only once until `until` (Unix time in seconds).
     ///
     /// # Errors
     /// `INTERNAL_ERROR` where the database cannot be read.
@@ -178,20 +199,26 @@ impl Hub {
         space: &str,
         name: &str,
         until: u64,
-    ) -> Result<Option<Reservation>, Refusal> {
+    ) -> Result<Once, Refusal> {
         let name: Box<[u8]> = [space.as_bytes(), b"\0", name.as_bytes()].concat().into();
-        if !self.spending.names.lock().insert(name.clone()) {
-            return Ok(None);
-        }
-        let reservation = Reservation {
-            spending: Arc::clone(&self.spending),
-            name,
-            until,
+        let reservation = match self.spending.names.lock().entry(name) {
+            Entry::Occupied(pending) => return Ok(Once::Pending(pending.get().clone())),
+            Entry::Vacant(free) => {
+                let name = free.key().clone();
+                let (decided, pending) = watch::channel(());
+                free.insert(pending);
+                Reservation {
+                    spending: Arc::clone(&self.spending),
+                    name,
+                    until,
+                    _decided: decided,
+                }
+            }
         };
         // Looked up only now: had it been committed in between, it would have been found reserved or spent.
-        match self.store.is_spent(&reservation.name, clock::now_seconds()) {
-            Ok(false) => Ok(Some(reservation)),
-            Ok(true) => Ok(None),
+        match self.store.spent(&reservation.name, clock::now_seconds()) {
+            Ok(None) => Ok(Once::Reserved(reservation)),
+            Ok(Some(message)) => Ok(Once::Spent(message)),
             Err(error) => Err(super::database_error(&error)),
         }
     }

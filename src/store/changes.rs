@@ -3,7 +3,7 @@
 use super::keys;
 use super::outbox::{Operation, Outbox};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, MessageId};
 
 /// The writes of one change: all of them become durable at once, or none does.
 #[derive(Debug, Default)]
@@ -64,9 +64,19 @@ impl Changes {
 
     /// Marks a single-use token as spent until it expires (Unix time in seconds).
     pub fn spend(&mut self, token: &[u8], until: u64) {
-        let key = keys::spent(token);
+        self.put_spent(token, until, until.to_be_bytes().to_vec());
+    }
+
+    /// The same for what made a message, which is remembered with it.
+    pub fn spend_on(&mut self, name: &[u8], until: u64, message: MessageId) {
+        let value = [&until.to_be_bytes()[..], &message.to_bytes()].concat();
+        self.put_spent(name, until, value);
+    }
+
+    fn put_spent(&mut self, name: &[u8], until: u64, value: Vec<u8>) {
+        let key = keys::spent(name);
         self.put(keys::expiry(until, &key), Vec::new());
-        self.put(key, until.to_be_bytes().to_vec());
+        self.put(key, value);
     }
 
     /// Adds the writes to a batch, in order.

@@ -13,7 +13,7 @@ use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode
 use super::safeguard::Safeguard;
 use super::tripwire::Tripwire;
 use super::{Changes, StoreError, keys, keys::tag};
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, MessageId};
 
 /// The format that this version reads and writes.
 const SCHEMA_VERSION: u32 = 1;
@@ -298,12 +298,19 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn is_spent(&self, token: &[u8], now: u64) -> Result<bool, StoreError> {
-        let until = contain(|| self.inner.tree.get(keys::spent(token)))?;
-        Ok(until.is_some_and(|until| {
-            until
-                .as_ref()
-                .try_into()
-                .is_ok_and(|until| u64::from_be_bytes(until) > now)
+        Ok(self.spent(token, now)?.is_some())
+    }
+
+    /// The same, with the message that it was spent on, if it was one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn spent(&self, name: &[u8], now: u64) -> Result<Option<Option<MessageId>>, StoreError> {
+        let value = contain(|| self.inner.tree.get(keys::spent(name)))?;
+        Ok(value.and_then(|value| {
+            let (until, message) = value.split_first_chunk()?;
+            let message = message.try_into().ok().map(MessageId::from_bytes);
+            (u64::from_be_bytes(*until) > now).then_some(message)
         }))
     }
 
@@ -326,7 +333,11 @@ impl Store {
                 };
                 match key.first() {
                     Some(&tag::MESSAGE) if !self.expire_message(key, &mut changes)? => continue,
-                    Some(&tag::MESSAGE | &tag::SPENT) => changes.remove(key.to_vec()),
+                    Some(&tag::MESSAGE) => changes.remove(key.to_vec()),
+                    // It may have been used again since: then it goes at its later time.
+                    Some(&tag::SPENT) if !self.is_used_again(key, now)? => {
+                        changes.remove(key.to_vec());
+                    }
                     // Of a later version, which knows what belongs to it.
                     _ => {}
                 }
@@ -334,6 +345,16 @@ impl Store {
             }
             Ok(changes)
         })
+    }
+
+    /// Whether the record of a use lasts longer than until `now`.
+    fn is_used_again(&self, key: &[u8], now: u64) -> Result<bool, StoreError> {
+        let value = self.inner.tree.get(key)?;
+        Ok(value.is_some_and(|value| {
+            value
+                .split_first_chunk()
+                .is_some_and(|(until, _)| u64::from_be_bytes(*until) > now)
+        }))
     }
 
     /// The database's size on disk, in bytes.

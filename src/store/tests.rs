@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_bytes::ByteArray;
 
 use super::*;
+use crate::protocol::MessageId;
 
 fn options(folder: &Path) -> Options {
     Options {
@@ -153,6 +154,31 @@ fn a_spent_token_stays_spent_until_it_expires() {
     assert!(!store.is_spent(b"connect\0one", 50).unwrap());
     assert!(store.is_spent(b"connect\0two", 50).unwrap());
     assert!(store.expired(150).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_used_again_is_remembered_for_as_long_as_the_second_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = MessageId::from_parts(7, 7);
+    for until in [100, 400] {
+        commit(folder.path(), |committer| {
+            let mut changes = Changes::new();
+            changes.spend_on(b"deduplication\0one", until, message);
+            committer.submit(changes, 0);
+        });
+    }
+    // The sweep of the first use comes late.
+    let store = Store::open(&options(folder.path())).unwrap();
+    let due = store.expired(150).unwrap();
+    assert!(!due.is_empty());
+    drop(store);
+    commit(folder.path(), |committer| committer.submit(due, 0));
+    let store = Store::open(&options(folder.path())).unwrap();
+    let name = b"deduplication\0one";
+    assert_eq!(store.spent(name, 150).unwrap(), Some(Some(message)));
+    assert_eq!(store.spent(name, 400).unwrap(), None);
+    let due = store.expired(400).unwrap();
+    assert_eq!(due.len(), 2, "the record and its time");
 }
 
 /// Damage anywhere either leaves everything readable or is noticed: it never passes for an older or an empty database.
