@@ -90,7 +90,6 @@ impl Hub {
         reaction: &Reaction<'_>,
         allowed: impl FnOnce(&str) -> Option<Option<Trigger>>,
     ) -> Result<(), Refusal> {
-        let permit = self.permit().await.ok_or_else(internal)?;
         let _lock = self.reaction_locks.lock(reaction.message).await;
         let message = self
             .store
@@ -110,6 +109,8 @@ impl Hub {
         if there.is_some() == (reaction.event == ReactionEvent::Added) {
             return Ok(());
         }
+        // Only now: whoever waits for the message's lock must not keep others from the disk.
+        let permit = self.permit().await.ok_or_else(internal)?;
         let (done, durable) = oneshot::channel();
         let shared = self
             .channels
