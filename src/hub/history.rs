@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::connection::Connection;
+use super::connection::{Connection, Held};
 use super::membership::not_subscribed;
 use super::{Hub, clock, internal};
 use crate::auth::Permissions;
@@ -65,13 +65,7 @@ impl Hub {
             .held(request.channel)
             .ok_or_else(not_subscribed)?;
         let channel = Arc::clone(&held.channel.name);
-        let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
-        let allowed_from = match permissions.channel(&channel).history_start {
-            Some(seconds) => {
-                MessageId::from_parts(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000), 0)
-            }
-            None => held.since,
-        };
+        let allowed_from = readable_from(connection, &held);
         let window = Window::new(allowed_from, request.after, request.before, request.reverse);
         let page = self
             .look_up(move |hub| {
@@ -108,6 +102,10 @@ impl Hub {
         message: MessageId,
     ) -> Result<BTreeMap<String, Vec<Reactor>>, Refusal> {
         let held = connection.held(channel).ok_or_else(not_subscribed)?;
+        // As far back as messages may be listed.
+        if message < readable_from(connection, &held) {
+            return Err(message_not_found());
+        }
         let channel = Arc::clone(&held.channel.name);
         self.look_up(move |hub| {
             let found = hub.store.message(&channel, message, clock::now_seconds())?;
@@ -145,6 +143,17 @@ impl Hub {
             Ok(Err(error)) => Err(super::database_error(&error)),
             Err(_) => Err(internal()),
         }
+    }
+}
+
+/// The first message that a connection may read: its subscription's start, or what its token says.
+fn readable_from(connection: &Connection, held: &Held) -> MessageId {
+    let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
+    match permissions.channel(&held.channel.name).history_start {
+        Some(seconds) => {
+            MessageId::from_parts(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000), 0)
+        }
+        None => held.since,
     }
 }
 

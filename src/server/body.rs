@@ -25,7 +25,7 @@ pub(super) async fn text(request: Request<Incoming>) -> Result<String, Refused> 
             return Err(error(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LARGE",
-                "a body has at most 262,144 bytes",
+                &format!("a body has at most {MAX_BODY} bytes"),
             )
             .into());
         }

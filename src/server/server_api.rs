@@ -16,6 +16,9 @@ use crate::messages::Keep;
 use crate::protocol::event_out::{Trigger, Via};
 use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
 
+/// The most metadata of a reaction, in bytes, as of a token (section 15).
+const MAX_UMD_BYTES: usize = 1_024;
+
 /// The longest `deduplicationId`, in bytes.
 const MAX_DEDUPLICATION_ID: usize = 256;
 
@@ -152,6 +155,12 @@ async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refu
         ));
     }
     let umd = data.json("umd")?;
+    if umd.as_str().len() > MAX_UMD_BYTES {
+        return Err(Refusal::invalid(format!(
+            "field `data.umd` has {} bytes as compact JSON, and may have {MAX_UMD_BYTES}",
+            umd.as_str().len()
+        )));
+    }
     let reaction = Reaction::from_object(&data)?;
     let emit = object.flag("emitPubSubEvent")?;
     shared
