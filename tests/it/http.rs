@@ -78,9 +78,9 @@ async fn history_is_paged_both_ways() {
 #[tokio::test]
 async fn without_a_history_start_one_sees_what_came_since_one_is_there() {
     let server = Server::start();
-    publish(
+    let before = publish(
         &server,
-        json!({"channel": "c", "event": "before", "store": 600}),
+        json!({"channel": "c", "event": "before", "store": 600, "eagerIdGeneration": true}),
     )
     .await;
     let (late, _) = Client::join(&server, "late", "c").await;
@@ -95,6 +95,14 @@ async fn without_a_history_start_one_sees_what_came_since_one_is_there() {
     let messages = answer.json()["messages"].as_array().unwrap().clone();
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0]["event"], "after");
+    for (message, status) in [
+        (before["id"].clone(), 404),
+        (messages[0]["id"].clone(), 200),
+    ] {
+        let body = json!({"channel": "c", "messageId": message});
+        let answer = server.client_api(&late, "listReactions", &body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -217,6 +225,24 @@ async fn a_deduplication_id_counts_once_also_across_restarts() {
 }
 
 #[tokio::test]
+async fn whoever_publishes_a_second_time_is_told_of_the_first_message() {
+    let server = Server::start();
+    let body = json!({"channel": "c", "event": "e", "store": 600, "deduplicationId": "order-8",
+        "eagerIdGeneration": true});
+    let publisher = || publish(&server, body.clone());
+    let answers: [Value; 4] =
+        tokio::join!(publisher(), publisher(), publisher(), publisher()).into();
+    let again = publish(&server, body.clone()).await;
+    let jim = jim(&server).await;
+    let list = json!({"channel": "c"});
+    let there = ids(&server.client_api(&jim, "listMessages", &list).await.json());
+    assert_eq!(there.len(), 1);
+    for answer in answers.iter().chain([&again]) {
+        assert_eq!(answer["id"], json!(there[0]), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_client_api_publishes_and_tells_of_a_channel() {
     let server = Server::start();
     let mut jim = jim(&server).await;
@@ -331,6 +357,11 @@ async fn bad_input_gets_a_status_a_code_and_a_message() {
     let long = format!(
         r#"{{"channel":"c","event":"e","data":"{}"}}"#,
         "x".repeat(33_000)
+    );
+    let reaction = format!(
+        r#"{{"channel":"c","event":"hotsock.messageReaction","data":{{"uid":"Pam","umd":"{}",
+        "messageId":"01H2BSNHFJXKF2XDFD8KMM36FF","reaction":"x","action":"add"}}}}"#,
+        "x".repeat(1_023)
     );
     let huge = "x".repeat(300_000);
     let name = "n".repeat(257);
@@ -466,6 +497,14 @@ async fn bad_input_gets_a_status_a_code_and_a_message() {
             &long,
             400,
             "DATA_TOO_LARGE",
+        ),
+        (
+            "POST",
+            "/publish".into(),
+            &key,
+            &reaction,
+            400,
+            "INVALID_MESSAGE",
         ),
         (
             "POST",
