@@ -42,6 +42,8 @@ pub(super) struct Audience {
     members: IndexMap<ConnectionId, Arc<Connection>>,
     /// How many messages are on their way through a commit. While there are any, all others go behind them.
     ordered: usize,
+    /// The channel has left the registry; whoever has something for its audience looks it up again.
+    retired: bool,
 }
 
 impl Channel {
@@ -91,6 +93,14 @@ impl Audience {
                 }
             }
         }
+    }
+
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
     }
 
     /// Whether messages have to go through a commit, to stay in order behind one that does.

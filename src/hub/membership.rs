@@ -409,6 +409,8 @@ impl Hub {
     ) {
         if state.presence.is_empty() && !state.retired {
             state.retired = true;
+            // Before it can be made anew: a message for the old audience has an older id than whoever joins the new one.
+            channel.audience.lock().retire();
             self.channels.remove(&channel.name);
         }
     }

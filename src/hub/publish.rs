@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 use tokio::sync::oneshot;
 
-use super::channel::Channel;
+use super::channel::{Audience, Channel};
 use super::connection::Connection;
-use super::delivery::{Delivery, Message};
+use super::delivery::{Delivery, Message, Permit};
 use super::outbox::client_trigger;
 use super::tokens::{Once, Reservation};
 use super::{Hub, clock, internal};
@@ -142,11 +142,6 @@ impl Hub {
             },
             None => None,
         };
-        let channel = match self.channels.get(message.channel) {
-            Some(channel) => channel,
-            // Nobody is there: a channel of the moment, for the order of its ids.
-            None => Arc::new(Channel::new(message.channel.into())),
-        };
         let event_out = message
             .event_out
             .as_ref()
@@ -154,12 +149,32 @@ impl Hub {
         let must_commit =
             message.keep != Keep::Not || duplicate_of.is_some() || event_out.is_some();
         // Whether to wait for leave is decided before the lock; what is decided under it needs no more.
-        let permit = if must_commit || channel.audience.lock().is_ordered() {
+        let is_ordered = || {
+            let channel = self.channels.get(message.channel);
+            channel.is_some_and(|channel| channel.audience.lock().is_ordered())
+        };
+        let permit = if must_commit || is_ordered() {
             Some(self.permit().await.ok_or_else(internal)?)
         } else {
             None
         };
-        let mut audience = channel.audience.lock();
+        Ok(self.with_audience(message.channel, |channel, audience| {
+            self.send(channel, audience, &message, duplicate_of, event_out, permit)
+        }))
+    }
+
+    /// Sends a message to the audience: at once, or behind a commit.
+    fn send(
+        &self,
+        channel: &Arc<Channel>,
+        audience: &mut Audience,
+        message: &Outgoing<'_>,
+        duplicate_of: Option<Reservation>,
+        event_out: Option<&Trigger>,
+        permit: Option<Permit>,
+    ) -> Published {
+        let must_commit =
+            message.keep != Keep::Not || duplicate_of.is_some() || event_out.is_some();
         let id = self.ids.next();
         let sender = message.sender.as_ref().map(|(uid, umd)| Meta {
             uid: uid.as_deref(),
@@ -168,16 +183,15 @@ impl Hub {
         let frame = frame::message(id, message.event, message.channel, &message.data, sender);
         if !must_commit && !audience.is_ordered() {
             audience.send_but(&frame, message.except);
-            drop(audience);
             self.renew_lease();
-            return Ok(Published { id, durable: None });
+            return Published { id, durable: None };
         }
         let mut changes = Changes::new();
         if let Some(reservation) = &duplicate_of {
             reservation.write_for(id, &mut changes);
         }
         if message.keep != Keep::Not {
-            changes.put_message(message.channel, id, record(&message));
+            changes.put_message(message.channel, id, record(message));
         }
         if let Some(trigger) = event_out {
             let body = event_out::message(
@@ -201,7 +215,7 @@ impl Hub {
         self.committer.submit(
             changes,
             Delivery {
-                channel: Some(Arc::clone(&channel)),
+                channel: Some(Arc::clone(channel)),
                 message: Some(Message {
                     frame,
                     except: message.except,
@@ -212,10 +226,37 @@ impl Hub {
                 ..Delivery::default()
             },
         );
-        Ok(Published {
+        Published {
             id,
             durable: must_commit.then_some(durable),
-        })
+        }
+    }
+
+    /// Calls `act` with a channel and its audience, which is locked. Where nobody is in the channel, it is there as long
+    /// as that takes: so all that is sent to it is in one order, and whoever joins meanwhile gets what comes after.
+    pub(super) fn with_audience<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&Arc<Channel>, &mut Audience) -> T,
+    ) -> T {
+        loop {
+            let mut made = false;
+            let channel = self.channels.get_or_insert(name, || {
+                made = true;
+                let name: Arc<str> = name.into();
+                (Arc::clone(&name), Arc::new(Channel::new(name)))
+            });
+            let mut audience = channel.audience.lock();
+            if audience.is_retired() {
+                continue;
+            }
+            let result = act(&channel, &mut audience);
+            drop(audience);
+            if made {
+                self.retire_if_empty(&channel, &mut channel.state.lock());
+            }
+            return result;
+        }
     }
 
     /// Checks the size of a message's data (section 15).

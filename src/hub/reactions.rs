@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_bytes::ByteArray;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-use super::channel::Channel;
 use super::connection::Connection;
 use super::delivery::{Delivery, Message};
 use super::history::message_not_found;
@@ -112,12 +111,7 @@ impl Hub {
         // Only now: whoever waits for the message's lock must not keep others from the disk.
         let permit = self.permit().await.ok_or_else(internal)?;
         let (done, durable) = oneshot::channel();
-        let shared = self
-            .channels
-            .get(channel)
-            .unwrap_or_else(|| Arc::new(Channel::new(channel.into())));
-        {
-            let mut audience = shared.audience.lock();
+        self.with_audience(channel, |shared, audience| {
             let id = self.ids.next();
             let frame = frame::reaction(
                 reaction.event,
@@ -166,7 +160,7 @@ impl Hub {
             self.committer.submit(
                 changes,
                 Delivery {
-                    channel: Some(Arc::clone(&shared)),
+                    channel: Some(Arc::clone(shared)),
                     message: Some(Message {
                         frame,
                         except: None,
@@ -176,7 +170,7 @@ impl Hub {
                     ..Delivery::default()
                 },
             );
-        }
+        });
         durable.await.map_err(|_| internal())
     }
 

@@ -242,6 +242,36 @@ async fn whoever_publishes_a_second_time_is_told_of_the_first_message() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_many_publish_where_nobody_is_is_told_in_the_order_of_ids() {
+    let server = std::sync::Arc::new(Server::start());
+    // From now on events are kept for whoever reads them.
+    let events = "/events?after=0&follow=false&types=hotsock.messagePublished";
+    assert_eq!(server.api("GET", events, "").await.status, 200);
+    let mut publishers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let server = std::sync::Arc::clone(&server);
+        publishers.spawn(async move {
+            for n in 0..25 {
+                let body = json!({"channel": "c", "event": "e", "data": n, "store": 600,
+                    "emitPubSubEvent": true});
+                publish(&server, body).await;
+            }
+        });
+    }
+    publishers.join_all().await;
+    let told = server.api("GET", events, "").await.text;
+    let told: Vec<String> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str::<Value>(data).unwrap()["data"]["id"].to_string())
+        .collect();
+    assert_eq!(told.len(), 200);
+    assert!(told.is_sorted(), "{told:?}");
+    let channels = server.api("GET", "/channels", "").await.json();
+    assert_eq!(channels["channels"], json!([]), "nothing is left behind");
+}
+
 #[tokio::test]
 async fn the_client_api_publishes_and_tells_of_a_channel() {
     let server = Server::start();
