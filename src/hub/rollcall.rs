@@ -18,6 +18,8 @@ use crate::store::{Changes, StoreError};
 const FRAMES_AT_ONCE: usize = 1 << 20;
 /// How long the roll call waits for the members of a channel to read, at the most, before it goes on.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How many channels' roll calls may be on their way to the disk: what they write and tell waits in memory meanwhile.
+const CHANNELS_AT_ONCE: usize = 16;
 /// How many stale connection records one commit removes.
 const CONNECTIONS_AT_ONCE: usize = 1_000;
 
@@ -128,7 +130,10 @@ impl Hub {
             channels: roll_call.channels.len(),
             ..Outcome::default()
         };
-        for (channel, absent) in roll_call.channels {
+        for (n, (channel, absent)) in roll_call.channels.into_iter().enumerate() {
+            if n % CHANNELS_AT_ONCE == 0 && !self.commit_chore(Changes::new()).await {
+                return;
+            }
             let removed = self.call_channel(&channel, &absent).await;
             outcome.removed += removed;
             outcome.returned += absent.len() - removed;

@@ -88,14 +88,18 @@ impl Door {
                     path: path.to_owned(),
                 });
             }
-            Ok(_) => {
-                if StdStream::connect(path).is_ok() {
+            Ok(_) => match StdStream::connect(path) {
+                // Whoever made it is no more.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(io)?;
+                }
+                Err(error) => return Err(io(error)),
+                Ok(_) => {
                     return Err(AdminError::InUse {
                         path: path.to_owned(),
                     });
                 }
-                fs::remove_file(path).map_err(io)?;
-            }
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
         }

@@ -215,17 +215,20 @@ async fn rounds(rounds: u64, seed: u64, kill: bool) {
         server.wait_for_log("roll call removed=");
         let left = members(&server).await;
         for (n, uid, client) in &mut returned {
-            let before: BTreeSet<&String> = found[*n as usize].keys().collect();
+            let expected: BTreeSet<String> = found[*n as usize]
+                .keys()
+                .filter(|one| *one != uid)
+                .cloned()
+                .collect();
             let mut gone = BTreeSet::new();
-            for frame in client.until_pong().await {
-                let event: Value = serde_json::from_str(&frame).unwrap();
+            while gone.len() < expected.len() {
+                let event = client.next_json().await;
                 assert_eq!(event["event"], "hotsock.memberRemoved", "{event}");
                 let who = event["data"]["member"]["uid"].as_str().unwrap().to_owned();
                 assert!(gone.insert(who.clone()), "{who} is removed twice");
             }
-            let expected: BTreeSet<String> =
-                before.into_iter().filter(|u| *u != uid).cloned().collect();
             assert_eq!(gone, expected, "round {round}");
+            client.expect_silence().await;
             assert_eq!(left[*n as usize].keys().collect::<Vec<_>>(), [&*uid]);
         }
         totals_equal_sums(&server).await;
