@@ -28,10 +28,32 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
+impl Options {
+    /// As many as events out are measured with.
+    pub(crate) fn small() -> Self {
+        Self {
+            connections: 200,
+            channels: 20,
+            members: 10,
+            rounds: 5,
+        }
+    }
+}
+
 pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
+    run_with(place, &options, &Settings::default(), "").await
+}
+
+/// The same with other settings; `with` says which.
+pub(crate) async fn run_with(
+    place: &Place,
+    options: &Options,
+    settings: &Settings,
+    with: &str,
+) -> Result<()> {
+    let server = Arc::new(Server::start(place, settings).await?);
     title(&format!(
-        "{} times {} connections join {} channels, {} members in each",
+        "{} times {} connections join {} channels, {} members in each {with}",
         options.rounds, options.connections, options.channels, options.members
     ));
     let mut clients = crowd::connect(&server, 0..options.connections, |_| Vec::new()).await?;
@@ -39,10 +61,10 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     let mut leaves = Cost::default();
     for _ in 0..options.rounds {
         let before = Moment::now(&server)?;
-        clients = in_all(clients, &options, Verb::Join).await?;
+        clients = in_all(clients, options, Verb::Join).await?;
         joins.add(&server, before)?;
         let before = Moment::now(&server)?;
-        clients = in_all(clients, &options, Verb::Leave).await?;
+        clients = in_all(clients, options, Verb::Leave).await?;
         leaves.add(&server, before)?;
     }
     let count = (options.rounds * options.connections * options.channels) as u64;

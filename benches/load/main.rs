@@ -6,7 +6,8 @@
 //! - `client`: one WebSocket over TLS, as lean as it gets, because client and server share the machine
 //! - `crowd`: many of them
 //! - `figures`: how results are printed
-//! - one file for each thing measured: `cycles`, `memory`, `joins`, `rosters`, `fanout`, `slow`, `boot`, `churn`
+//! - one file for each thing measured: `cycles`, `memory`, `joins`, `rosters`, `fanout`, `slow`, `boot`, `events`,
+//!   `churn`
 //!
 //! What each figure means, and the latest ones, are in `benches/README.md`.
 
@@ -15,6 +16,7 @@ mod churn;
 mod client;
 mod crowd;
 mod cycles;
+mod events;
 mod fanout;
 mod figures;
 mod joins;
@@ -66,6 +68,8 @@ enum Measure {
     Slow(slow::Options),
     /// The start with very many stale subscriptions.
     Boot(boot::Options),
+    /// What events out cost.
+    Events(events::Options),
     /// The database after very many joins and leaves.
     Churn(churn::Options),
 }
@@ -98,6 +102,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Measure::Fanout(options) => fanout::run(&place, options).await,
             Measure::Slow(options) => slow::run(&place, options).await,
             Measure::Boot(options) => boot::run(&place, options).await,
+            Measure::Events(options) => events::run(&place, options).await,
             Measure::Churn(options) => churn::run(&place, options).await,
         }
     })

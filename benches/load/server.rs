@@ -21,6 +21,8 @@ use crate::process::Process;
 
 /// The key to the server HTTP API.
 const API_KEY: &str = "load-generator-load-generator-load-generator";
+/// What events are signed with; Base64.
+const WEBHOOK_SECRET: &str = "bG9hZC1nZW5lcmF0b3ItbG9hZC1nZW5lcmF0b3I=";
 /// How long a start may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) algorithm: Algorithm,
     pub(crate) boot_grace: Duration,
     pub(crate) queue_bytes: u64,
+    /// Where all events out are posted to.
+    pub(crate) webhook: Option<String>,
 }
 
 impl Default for Settings {
@@ -45,6 +49,7 @@ impl Default for Settings {
             algorithm: Algorithm::ES256,
             boot_grace: Duration::from_secs(10),
             queue_bytes: 8 << 20,
+            webhook: None,
         }
     }
 }
@@ -248,6 +253,10 @@ fn configuration(folder: &Path, settings: &Settings, key_file: &str) -> String {
     let algorithm = settings.algorithm;
     let boot_grace = settings.boot_grace.as_millis();
     let queue_bytes = settings.queue_bytes;
+    let webhook = settings.webhook.as_ref().map_or(String::new(), |url| {
+        // Any secret will do: the receiver does not look at signatures.
+        format!("[[events.webhooks]]\nname = \"load\"\nurl = \"{url}\"\nsecret = \"whsec_{WEBHOOK_SECRET}\"\n")
+    });
     format!(
         r#"listen = ["127.0.0.1:0"]
 data_dir = "{folder}/data"
@@ -273,7 +282,8 @@ queue_bytes = {queue_bytes}
 
 [log]
 format = "json"
-"#
+
+{webhook}"#
     )
 }
 

@@ -372,9 +372,10 @@ impl Hub {
         self.write(channel, state, (&change, cause), &mut changes);
         delivery.channel = Some(Arc::clone(channel));
         self.committer.submit(changes, delivery);
+        self.retire_if_empty(channel, state);
     }
 
-    /// The records of a change, the channel's totals with them, and the events out that tell of it.
+    /// The records of a change (to be submitted under this lock), the channel's totals with them, and the events out that tell of it.
     pub(super) fn write(
         &self,
         channel: &Arc<Channel>,
@@ -395,13 +396,13 @@ impl Hub {
         }
         if state.presence.is_empty() {
             changes.remove_channel(&channel.name);
-            self.retire_if_empty(channel, state);
         } else {
             changes.put_channel(&channel.name, &records::channel(state));
         }
     }
 
-    /// An empty channel leaves the registry; the next subscriber makes a new one.
+    /// An empty channel leaves the registry; the next subscriber makes a new one. Call it when the change that emptied it has
+    /// been submitted, and not before: the new one's records have the same names, and must come after the old one's end.
     pub(super) fn retire_if_empty(
         &self,
         channel: &Arc<Channel>,

@@ -202,6 +202,7 @@ impl Hub {
                 }
                 delivery.channel = Some(Arc::clone(channel));
                 self.committer.submit(changes, delivery);
+                self.retire_if_empty(channel, &mut state);
             }
             if !rest.is_empty() {
                 if done.await.is_err() {

@@ -458,3 +458,47 @@ async fn the_outbox_is_trimmed_to_its_size_and_nothing_of_it_is_left_behind() {
     assert_eq!(room.hub.outbox_state().bytes, 0);
     assert_eq!(room.hub.store.outbox_records().unwrap(), 0);
 }
+
+/// A channel that empties is made anew by the next to come: the end of the one must not reach the disk after the beginning
+/// of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_channel_that_empties_and_fills_again_is_on_disk_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = Arc::new(Room::open(folder.path(), settings()).await);
+    let mut there = room.connect("Jim", Value::Null).await;
+    let mut away = room.connect("Pam", Value::Null).await;
+    room.subscribe(&there, "presence.a").await;
+    for round in 0..1_500 {
+        // One goes as the other comes.
+        let start = Arc::new(tokio::sync::Barrier::new(2));
+        let going = {
+            let (room, there, start) = (room.clone(), there.clone(), start.clone());
+            tokio::spawn(async move {
+                start.wait().await;
+                let leave = json!({"event": "hotsock.unsubscribe", "channel": "presence.a"});
+                room.send(&there, leave).await;
+            })
+        };
+        let coming = {
+            let (room, away) = (room.clone(), away.clone());
+            tokio::spawn(async move {
+                start.wait().await;
+                room.subscribe(&away, "presence.a").await;
+            })
+        };
+        going.await.unwrap();
+        coming.await.unwrap();
+        room.settle().await;
+        let mut stored = Vec::new();
+        let read = room.hub.store.read_channels(|name, totals, subscriptions| {
+            stored.push((name.to_owned(), totals.is_some(), subscriptions.len()));
+        });
+        read.unwrap();
+        assert_eq!(
+            stored,
+            [("presence.a".to_owned(), true, 1)],
+            "round {round}"
+        );
+        std::mem::swap(&mut there, &mut away);
+    }
+}
