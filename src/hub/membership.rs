@@ -127,7 +127,7 @@ impl Hub {
             };
             self.drop_out(connection, &held.channel, permit);
         }
-        // Last: should we crash in between, the next roll call finds that the connection is over.
+        // Last, and in no hurry: should we crash before, the next roll call finds that the connection is over.
         if recorded {
             let Some(permit) = self.permit().await else {
                 return;
@@ -141,11 +141,13 @@ impl Hub {
                 connection.id,
                 &record,
             );
-            self.committer.submit(changes, Delivery::nothing(permit).0);
+            self.committer
+                .submit_in_company(changes, Delivery::nothing(permit).0);
         }
     }
 
-    /// Where back ends hear of connections, one is recorded at once; otherwise with its first subscription.
+    /// Where back ends hear of connections, one is recorded at once; otherwise with its first subscription. Nobody waits
+    /// for it: a connection that a crash makes unknown is over, and its back end has heard of neither end of it.
     async fn record_connected(&self, connection: &Arc<Connection>) {
         if !self.keeps(EventKind::Connected) && !self.keeps(EventKind::Disconnected) {
             return;
@@ -158,7 +160,8 @@ impl Hub {
         let mut changes = Changes::new();
         changes.put_connection(connection.id, &record);
         self.tell_of_connection(&mut changes, EventKind::Connected, connection.id, &record);
-        self.committer.submit(changes, Delivery::nothing(permit).0);
+        self.committer
+            .submit_in_company(changes, Delivery::nothing(permit).0);
         state.recorded = true;
     }
 

@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_bytes::ByteArray;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::auth::Verifier;
@@ -335,17 +335,25 @@ impl Hub {
             tokio::time::sleep(PAUSE).await;
             self.trim_outbox().await;
             loop {
-                match self.store.expired(clock::now_seconds()) {
-                    Ok(changes) if changes.is_empty() => break,
-                    Ok(changes) => {
-                        if !self.commit_chore(changes).await {
-                            return;
-                        }
-                    }
-                    Err(error) => {
+                let (tell, told) = oneshot::channel();
+                let expired = move |store: &Store| {
+                    let changes = store.expired(clock::now_seconds()).unwrap_or_else(|error| {
                         error!(%error, "cannot look for what has expired");
-                        break;
-                    }
+                        Changes::new()
+                    });
+                    let _ = tell.send(changes.is_empty());
+                    changes
+                };
+                let Some(permit) = self.permit().await else {
+                    return;
+                };
+                let (delivery, done) = Delivery::nothing(permit);
+                // Between two commits, because what has expired may be used again: then it is not to be removed.
+                self.committer.submit_computed(expired, delivery);
+                match (told.await, done.await) {
+                    (Ok(false), Ok(())) => {}
+                    (Ok(true), Ok(())) => break,
+                    _ => return,
                 }
             }
         }

@@ -22,6 +22,8 @@ use super::{Changes, Store, StoreError, keys};
 const CHANGES_AT_ONCE: usize = 200;
 /// In periodic durability, how long a commit may wait for the disk.
 const PERIOD: Duration = Duration::from_millis(500);
+/// How long a change that nobody waits for may wait for others to go along with.
+const COMPANY: Duration = Duration::from_millis(50);
 
 /// When a change counts as made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,8 +52,26 @@ struct Shared<T> {
 
 #[derive(Debug)]
 struct Queue<T> {
-    waiting: VecDeque<(Changes, T)>,
+    waiting: VecDeque<(Work, T)>,
+    /// When what waits is to be committed at the latest.
+    due: Option<Instant>,
     closed: bool,
+}
+
+/// What is submitted.
+enum Work {
+    Changes(Changes),
+    /// Changes that depend on what the database holds; see [`Committer::submit_computed`].
+    Computed(Box<dyn FnOnce(&Store) -> Changes + Send>),
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Changes(changes) => changes.fmt(f),
+            Self::Computed(_) => f.write_str("Computed"),
+        }
+    }
 }
 
 impl<T: Send + 'static> Committer<T> {
@@ -70,6 +90,7 @@ impl<T: Send + 'static> Committer<T> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 waiting: VecDeque::new(),
+                due: None,
                 closed: false,
             }),
             arrived: Condvar::new(),
@@ -104,14 +125,39 @@ impl<T: Send + 'static> Committer<T> {
 
     /// Submits a change and what waits for it. Both are dropped after [`Committer::finish`] or a failure.
     pub fn submit(&self, changes: Changes, waiting: T) {
+        self.enqueue(Work::Changes(changes), waiting, Duration::ZERO);
+    }
+
+    /// The same for a change that nobody waits for: it goes along with the next one, or makes a commit of its own after
+    /// 50 ms. It keeps its place among the others.
+    pub fn submit_in_company(&self, changes: Changes, waiting: T) {
+        self.enqueue(Work::Changes(changes), waiting, COMPANY);
+    }
+
+    /// Submits changes that depend on what the database holds: `compute` is called on the committer's thread when all
+    /// that was submitted before has been applied, and nothing comes in between. It delays every other commit, so it must
+    /// be quick.
+    pub fn submit_computed(
+        &self,
+        compute: impl FnOnce(&Store) -> Changes + Send + 'static,
+        waiting: T,
+    ) {
+        self.enqueue(Work::Computed(Box::new(compute)), waiting, Duration::ZERO);
+    }
+
+    fn enqueue(&self, work: Work, waiting: T, patience: Duration) {
         let mut queue = self.shared.queue.lock();
         if queue.closed {
             return;
         }
-        queue.waiting.push_back((changes, waiting));
-        let first = queue.waiting.len() == 1;
+        queue.waiting.push_back((work, waiting));
+        let due = Instant::now() + patience;
+        let is_sooner = queue.due.is_none_or(|before| due < before);
+        if is_sooner {
+            queue.due = Some(due);
+        }
         drop(queue);
-        if first {
+        if is_sooner {
             self.shared.arrived.notify_one();
         }
     }
@@ -142,11 +188,18 @@ impl<T> Worker<T> {
         mut before: impl FnMut(&mut Changes),
         mut release: impl FnMut(Vec<T>),
     ) -> Result<(), StoreError> {
+        let store = Store {
+            inner: Arc::clone(&self.store),
+        };
         while let Some(gathered) = self.gather() {
             let mut batch = sled::Batch::default();
             let mut waiting = Vec::with_capacity(gathered.len());
             let mut writes = false;
-            for (changes, waits) in gathered {
+            for (work, waits) in gathered {
+                let changes = match work {
+                    Work::Changes(changes) => changes,
+                    Work::Computed(compute) => compute(&store),
+                };
                 writes |= !changes.is_empty();
                 changes.apply_to(&mut batch, &mut self.outbox);
                 waiting.push(waits);
@@ -178,22 +231,37 @@ impl<T> Worker<T> {
         self.sync()
     }
 
-    /// Waits for changes and takes all there are, up to the most that a commit takes; `None` when it is over.
-    fn gather(&mut self) -> Option<Vec<(Changes, T)>> {
+    /// Waits for changes and takes all there are, up to the most that a commit takes; `None` when it is over. What is
+    /// to be computed comes alone.
+    fn gather(&mut self) -> Option<Vec<(Work, T)>> {
         let mut queue = self.shared.queue.lock();
         loop {
-            if !queue.waiting.is_empty() {
-                let count = queue.waiting.len().min(CHANGES_AT_ONCE);
-                return Some(queue.waiting.drain(..count).collect());
+            let now = Instant::now();
+            let is_due = queue.due.is_some_and(|due| due <= now);
+            if is_due || (queue.closed && !queue.waiting.is_empty()) {
+                let count = match queue.waiting.front() {
+                    Some((Work::Computed(_), _)) => 1,
+                    _ => queue
+                        .waiting
+                        .iter()
+                        .take(CHANGES_AT_ONCE)
+                        .take_while(|(work, _)| matches!(work, Work::Changes(_)))
+                        .count(),
+                };
+                let gathered = queue.waiting.drain(..count).collect();
+                queue.due = (!queue.waiting.is_empty()).then_some(now);
+                return Some(gathered);
             }
             if queue.closed {
                 return None;
             }
-            match self.unsynced {
+            let sync_due = self.unsynced.map(|since| since + PERIOD);
+            let until = [queue.due, sync_due].into_iter().flatten().min();
+            match until {
                 None => self.shared.arrived.wait(&mut queue),
-                Some(since) => {
-                    let due = since + PERIOD;
-                    if self.shared.arrived.wait_until(&mut queue, due).timed_out() {
+                Some(until) => {
+                    let woken = self.shared.arrived.wait_until(&mut queue, until);
+                    if woken.timed_out() && sync_due.is_some_and(|due| due <= Instant::now()) {
                         // Nothing came, but what came before is due on disk.
                         return Some(Vec::new());
                     }
