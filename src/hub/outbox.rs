@@ -20,13 +20,18 @@ use super::{Hub, clock};
 use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
 use crate::presence::{Change, MemberChange, Subscription};
 use crate::protocol::event_out::{self, ConnectionData, Trigger, TriggerClient, Via};
-use crate::protocol::{ConnectionId, EventKind, EventKinds, MemberEvent, RemovalReason};
+use crate::protocol::{
+    ConnectionId, EventKind, EventKinds, MemberEvent, Meta, RemovalReason, frame,
+};
 use crate::store::{
-    Changes, ConnectionRecord, CursorRecord, ListAt, OutboxState, RunId, Store, StoreError,
+    Changes, ConnectionRecord, CursorRecord, ListAt, Occasion, OutboxState, RunId, Store,
+    StoreError,
 };
 
-/// A run of member lists is not given up before its edits have this many bytes.
+/// A run of member lists is not given up before its edits have this many bytes,
 const SHORTEST_RUN: usize = 8 * 1024;
+/// and as many as so many lists: whoever reads in the midst of one has them to make, and a new one to write costs a list.
+const LISTS_A_RUN: usize = 2;
 /// What an edit takes besides its text, in bytes.
 const EDIT_OVERHEAD: usize = 128;
 /// How many bytes of events one read returns, about.
@@ -206,7 +211,7 @@ impl Hub {
                 user_agent: record.user_agent.as_deref(),
             },
         );
-        changes.put_event(kind, now, body);
+        changes.put_document(kind, now, body);
     }
 
     /// The events of a change in a channel, as far as they are kept: whose subscription ended, whose began, what that
@@ -219,18 +224,18 @@ impl Hub {
         cause: Cause,
         changes: &mut Changes,
     ) {
-        let now = clock::now_millis();
+        let occasion = Occasion {
+            channel: &channel.name,
+            at: clock::now_millis(),
+        };
         let kept = self.outbox.kept();
         let mut subscription = |kind, subscription: &Subscription| {
             if kept.contains(kind) {
-                let body = event_out::subscription(
-                    kind,
-                    &channel.name,
-                    &subscription.connection.to_string(),
-                    subscription.uid.as_deref(),
-                    &subscription.umd,
-                );
-                changes.put_event(kind, now, body);
+                let who = frame::meta_json(Meta {
+                    uid: subscription.uid.as_deref(),
+                    umd: &subscription.umd,
+                });
+                changes.put_subscription_event(kind, occasion, subscription.connection, who);
             }
         };
         if let Some(removed) = &change.removed {
@@ -244,14 +249,13 @@ impl Hub {
                 Cause::Left(reason) => Some(reason),
                 Cause::Joined | Cause::Updated => None,
             };
-            self.tell_of_member(channel, state, event, reason, now, changes);
+            self.tell_of_member(occasion, state, event, reason, changes);
         }
         let count = state.presence.subscriptions_count();
         if state.counted != count {
             state.counted = count;
             if kept.contains(EventKind::ChannelUpdated) {
-                let body = event_out::channel(&channel.name, count);
-                changes.put_event(EventKind::ChannelUpdated, now, body);
+                changes.put_channel_event(occasion, count);
             }
         }
     }
@@ -259,11 +263,10 @@ impl Hub {
     /// A member's event. Its list is kept as an edit of the channel's run of lists, or begins a new run.
     fn tell_of_member(
         &self,
-        channel: &Channel,
+        occasion: Occasion<'_>,
         state: &mut State,
         event: &MemberChange,
         reason: Option<RemovalReason>,
-        now: u64,
         changes: &mut Changes,
     ) {
         const MEMBERS: [EventKind; 3] = [
@@ -290,22 +293,22 @@ impl Hub {
                     && run
                         .roster_edits
                         .is_some_and(|edits| edits + 1 == roster.edits())
-                    && !(tell && run.bytes > roster.list().len().max(SHORTEST_RUN)) =>
+                    && !(tell
+                        && run.bytes > (LISTS_A_RUN * roster.list().len()).max(SHORTEST_RUN)) =>
             {
                 let (edit, put) = roster.last_edit();
                 run.edits += 1;
                 run.bytes += put.len() + EDIT_OVERHEAD;
                 run.roster_edits = Some(roster.edits());
-                let at = ListAt {
-                    channel: &channel.name,
+                let list = ListAt {
                     run: run.id,
                     edits: run.edits,
                 };
-                changes.put_run_edit(at, edit.at, edit.cut, put);
+                changes.put_run_edit(occasion.channel, list, edit.at, edit.cut, put);
             }
             run if tell => {
                 let id = self.ids.next().to_bytes();
-                changes.put_run(&channel.name, id, roster.list());
+                changes.put_run(occasion.channel, id, roster.list());
                 let before = run.replace(Run {
                     id,
                     edits: 0,
@@ -323,16 +326,15 @@ impl Hub {
             if is_last {
                 ends.push(run.id);
             }
-            let at = ListAt {
-                channel: &channel.name,
+            let list = ListAt {
                 run: run.id,
                 edits: run.edits,
             };
-            changes.put_member_event(kind, now, reason, &event.member, at, &ends);
+            changes.put_member_event(kind, occasion, reason, event.member.clone(), list, &ends);
         } else if let Some(run) = &state.run
             && (is_last || !wanted_at_all)
         {
-            changes.end_run(&channel.name, now, run.id);
+            changes.end_run(occasion, run.id);
         }
         if is_last || !wanted_at_all {
             state.run = None;

@@ -208,7 +208,7 @@ impl Hub {
                         .map(|(uid, umd)| (uid.as_deref(), umd)),
                 },
             );
-            changes.put_event(EventKind::MessagePublished, clock::now_millis(), body);
+            changes.put_document(EventKind::MessagePublished, clock::now_millis(), body);
         }
         let (done, durable) = oneshot::channel();
         audience.begin_ordered();

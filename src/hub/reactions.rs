@@ -201,7 +201,7 @@ impl Hub {
                     .as_deref(),
             },
         );
-        changes.put_event(kind, clock::now_millis(), body);
+        changes.put_document(kind, clock::now_millis(), body);
     }
 }
 

@@ -279,15 +279,10 @@ pub fn connection(kind: EventKind, data: ConnectionData<'_>) -> Vec<u8> {
         .end(kind)
 }
 
-/// `hotsock.subscribed` and `.unsubscribed`.
-pub fn subscription(
-    kind: EventKind,
-    channel: &str,
-    connection_id: &str,
-    uid: Option<&str>,
-    umd: &Json,
-) -> Vec<u8> {
-    Writer::begin(kind)
+/// `hotsock.subscribed` and `.unsubscribed`. `who` is `{"uid":…,"umd":…}`, JSON already.
+pub fn subscription(kind: EventKind, channel: &str, connection_id: &str, who: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::begin(kind);
+    writer
         .text(r#""channel":"#)
         .string(channel)
         .text(",")
@@ -296,12 +291,12 @@ pub fn subscription(
         .string(channel)
         .text(r#","connectionId":"#)
         .string(connection_id)
-        .text(r#","uid":"#)
-        .optional(uid)
-        .text(r#","umd":"#)
-        .text(umd.as_str())
-        .text("}")
-        .end(kind)
+        .text(",");
+    // Its own fields and closing brace.
+    writer
+        .0
+        .extend_from_slice(who.strip_prefix(b"{").unwrap_or(who));
+    writer.end(kind)
 }
 
 /// `hotsock.channelUpdated`.

@@ -264,11 +264,22 @@ pub fn error(channel: Option<&str>, refusal: &Refusal) -> Frame {
 
 /// `{"uid":…,"umd":…}`: how a member stands in a list, and what counts towards a channel's bytes.
 pub fn member_json(uid: &str, umd: &Json) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + uid.len() + 2 + umd.as_str().len());
+    meta_json(Meta {
+        uid: Some(uid),
+        umd,
+    })
+}
+
+/// The same of somebody who may have no uid.
+pub fn meta_json(meta: Meta<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(20 + meta.uid.map_or(4, str::len) + meta.umd.as_str().len());
     out.extend_from_slice(b"{\"uid\":");
-    write_string(&mut out, uid);
+    match meta.uid {
+        Some(uid) => write_string(&mut out, uid),
+        None => out.extend_from_slice(b"null"),
+    }
     out.extend_from_slice(b",\"umd\":");
-    out.extend_from_slice(umd.as_str().as_bytes());
+    out.extend_from_slice(meta.umd.as_str().as_bytes());
     out.push(b'}');
     out
 }

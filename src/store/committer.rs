@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::open::{Inner, contain};
 use super::outbox::Outbox;
-use super::records::encode;
+use super::records::{HeadRecord, encode};
 use super::{Changes, Store, StoreError, keys};
 
 /// How many changes one commit takes at the most. In larger batches sled leaves so much of its log in use behind pages that
@@ -213,9 +213,12 @@ impl<T> Worker<T> {
                     .lock()
                     .release()
                     .map_err(StoreError::Copy)?;
-                self.outbox.finish(&mut batch);
                 self.commit += 1;
-                batch.insert(keys::COMMIT, encode(&self.commit));
+                let head = HeadRecord {
+                    commit: self.commit,
+                    outbox: self.outbox.finish(&mut batch),
+                };
+                batch.insert(keys::HEAD, encode(&head));
                 contain(|| self.store.tree.apply_batch(batch))?;
                 self.unsynced.get_or_insert_with(Instant::now);
             }

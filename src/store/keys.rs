@@ -19,8 +19,7 @@ pub(super) mod tag {
 }
 
 pub(super) const SCHEMA: &[u8] = b"mschema";
-pub(super) const COMMIT: &[u8] = b"mcommit";
-pub(super) const OUTBOX: &[u8] = b"moutbox";
+pub(super) const HEAD: &[u8] = b"mhead";
 pub(super) const KEPT: &[u8] = b"mkept";
 pub(super) const ID_LEASE: &[u8] = b"mids";
 
@@ -90,18 +89,18 @@ pub(super) fn parse_reaction(rest: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
-/// Events out stand in order of their sequence.
-pub(super) fn event(sequence: u64) -> Vec<u8> {
+/// Entries of the outbox stand in order of the sequence of their first event.
+pub(super) fn entry(sequence: u64) -> Vec<u8> {
     join(tag::OUTBOX, &sequence.to_be_bytes(), &[])
 }
 
-/// The parts of a large event stand right behind it.
+/// The parts of a large event stand behind it.
 pub(super) fn event_part(sequence: u64, part: u16) -> Vec<u8> {
     join(tag::OUTBOX, &sequence.to_be_bytes(), &part.to_be_bytes())
 }
 
-/// The sequence that an event's key names; `None` for a part's.
-pub(super) fn parse_event(key: &[u8]) -> Option<u64> {
+/// The sequence that an entry's key names; `None` for a part's.
+pub(super) fn parse_entry(key: &[u8]) -> Option<u64> {
     let sequence = key.strip_prefix(&[tag::OUTBOX])?.try_into().ok()?;
     Some(u64::from_be_bytes(sequence))
 }
@@ -199,12 +198,12 @@ mod tests {
 
         #[test]
         fn events_stand_in_order_with_their_parts_behind_them(x: u64, y: u64, part: u16) {
-            prop_assert_eq!(parse_event(&event(x)), Some(x));
-            prop_assert_eq!(parse_event(&event_part(x, part)), None);
-            prop_assert!(event(x) < event_part(x, part));
-            prop_assert_eq!(event(x).cmp(&event(y)), x.cmp(&y));
+            prop_assert_eq!(parse_entry(&entry(x)), Some(x));
+            prop_assert_eq!(parse_entry(&event_part(x, part)), None);
+            prop_assert!(entry(x) < event_part(x, part));
+            prop_assert_eq!(entry(x).cmp(&entry(y)), x.cmp(&y));
             if x < y {
-                prop_assert!(event_part(x, part) < event(y));
+                prop_assert!(event_part(x, part) < entry(y));
             }
         }
 

@@ -25,7 +25,7 @@ pub use changes::Changes;
 pub use committer::{Committer, Durability};
 pub use messages::{PageLimit, StoredMessage};
 pub use open::{OpenError, Options, Store};
-pub use outbox::{EventPage, ListAt, OutboxState, RunId, StoredEvent, Trim};
+pub use outbox::{EventPage, ListAt, Occasion, OutboxState, RunId, StoredEvent, Trim};
 pub use records::{
     ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, ReactionRecord,
     SubscriptionRecord,

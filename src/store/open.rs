@@ -9,7 +9,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::outbox::{Lists, Outbox, OutboxState};
-use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode, encode};
+use super::records::{
+    ChannelRecord, ConnectionRecord, HeadRecord, SubscriptionRecord, decode, encode,
+};
 use super::safeguard::Safeguard;
 use super::tripwire::Tripwire;
 use super::{Changes, StoreError, keys, keys::tag};
@@ -179,8 +181,12 @@ impl Store {
                     .map_err(|e| damaged(e.to_string()))?;
             }
         }
-        let last_commit = match contain(|| tree.get(keys::COMMIT)) {
-            Ok(Some(value)) => decode("meta", &value).map_err(|e| damaged(e.to_string()))?,
+        let last_commit = match contain(|| tree.get(keys::HEAD)) {
+            Ok(Some(value)) => {
+                let head: HeadRecord =
+                    decode("meta", &value).map_err(|e| damaged(e.to_string()))?;
+                head.commit
+            }
             Ok(None) => 0,
             Err(error) => return Err(damaged(error.to_string())),
         };

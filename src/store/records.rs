@@ -107,46 +107,60 @@ pub struct ReactionRecord {
     pub umd: String,
 }
 
-/// An event out. Its sequence is its key.
+/// The events out of one change. The sequence of the first is its key, and the others follow it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EntryRecord {
+    /// When it happened: Unix time in milliseconds.
+    pub(super) at: u64,
+    /// The channel, where they are of one and are not documents.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) channel: String,
+    /// The events.
+    pub(super) events: Vec<EventRecord>,
+    /// Runs of the channel's lists that nobody needs once these events are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) ends: Vec<ByteArray<16>>,
+}
+
+/// An event out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EventRecord {
     /// Its type, as a place in `EventKind::ALL`; beyond its end, a note of the outbox to itself.
     pub(super) kind: u8,
-    /// When it happened: Unix time in milliseconds.
-    pub(super) at: u64,
-    /// The whole document, or its beginning; of a member's event only the member's entry.
+    /// Of a member's or a subscription's event `{"uid":…,"umd":…}`, or nothing where the event before has the same; of
+    /// others the document, or its beginning.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub(super) body: ByteBuf,
     /// How many further parts the document has.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) parts: u16,
+    /// Of a subscription's event: the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) connection: Option<ByteArray<16>>,
+    /// Of a channel's event: its subscriptions.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) count: u64,
     /// Of a member's event: where its list is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) list: Option<ListRecord>,
-    /// Runs of lists that nobody needs once this event is gone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) ends: Vec<EndRecord>,
 }
 
-/// A run of lists that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct EndRecord {
-    pub(super) channel: String,
-    pub(super) run: ByteArray<16>,
-}
-
-impl EndRecord {
-    pub(super) fn new(channel: &str, run: [u8; 16]) -> Self {
+impl EventRecord {
+    pub(super) fn new(kind: u8) -> Self {
         Self {
-            channel: channel.to_owned(),
-            run: ByteArray::new(run),
+            kind,
+            body: ByteBuf::new(),
+            parts: 0,
+            connection: None,
+            count: 0,
+            list: None,
         }
     }
 }
 
-/// Where the list of a member's event is found: after `edits` edits of a run.
+/// Where the list of a member's event is found: after `edits` edits of a run of its channel's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ListRecord {
-    pub(super) channel: String,
     /// The run.
     pub(super) run: ByteArray<16>,
     /// How many of its edits.
@@ -167,8 +181,17 @@ pub(super) struct EditRecord {
     pub(super) put: ByteBuf,
 }
 
-/// The outbox as a whole, written with every change of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What every commit writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct HeadRecord {
+    /// The number of the commit.
+    pub(super) commit: u64,
+    /// The outbox.
+    pub(super) outbox: OutboxRecord,
+}
+
+/// The outbox as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct OutboxRecord {
     /// A random number that tells its events from those of another database.
     pub(super) id: u32,
@@ -210,6 +233,14 @@ fn is_zero(n: &u16) -> bool {
 
 fn is_never(at: &u64) -> bool {
     *at == 0
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+fn is_empty(bytes: &ByteBuf) -> bool {
+    bytes.is_empty()
 }
 
 fn null() -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_bytes::ByteArray;
 
 use super::*;
-use crate::protocol::MessageId;
+use crate::protocol::{ConnectionId, EventKind, EventKinds, MessageId};
 
 fn options(folder: &Path) -> Options {
     Options {
@@ -179,6 +179,142 @@ fn what_is_used_again_is_remembered_for_as_long_as_the_second_time() {
     assert_eq!(store.spent(name, 400).unwrap(), None);
     let due = store.expired(400).unwrap();
     assert_eq!(due.len(), 2, "the record and its time");
+}
+
+#[test]
+fn what_nobody_waits_for_keeps_its_place_and_is_committed_without_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&options(folder.path())).unwrap();
+    let (sender, released) = mpsc::channel();
+    let committer = Committer::start(
+        &store,
+        Durability::Commit,
+        |_| {},
+        move |waiting: Vec<u64>| sender.send(waiting).unwrap(),
+        |error| panic!("{error}"),
+    )
+    .unwrap();
+    let mut expected = Vec::new();
+    for n in 0..300 {
+        let mut changes = Changes::new();
+        changes.put_subscription("presence.a", n, &subscription(n));
+        match n % 3 {
+            0 => committer.submit(changes, n),
+            _ => committer.submit_in_company(changes, n),
+        }
+        expected.push(n);
+    }
+    let mut all = Vec::new();
+    while all.len() < 300 {
+        all.extend(released.recv_timeout(Duration::from_secs(10)).unwrap());
+    }
+    assert_eq!(all, expected);
+    // All by itself.
+    committer.submit_in_company(Changes::new(), 300);
+    let alone = released.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(alone, [300]);
+    committer.finish();
+}
+
+#[test]
+fn what_is_computed_sees_all_that_came_before_and_nothing_that_came_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let released = commit(folder.path(), |committer| {
+        for n in 0..400 {
+            let mut changes = Changes::new();
+            changes.put_subscription("presence.a", n, &subscription(n));
+            committer.submit(changes, n * 2);
+            let remove_all = move |store: &Store| {
+                let mut changes = Changes::new();
+                store
+                    .read_channels(|channel, _, subscriptions| {
+                        assert_eq!(subscriptions.len(), 1, "those before are gone");
+                        assert_eq!(subscriptions[0].0, n);
+                        changes.remove_subscription(channel, n);
+                    })
+                    .unwrap();
+                changes
+            };
+            committer.submit_computed(remove_all, n * 2 + 1);
+        }
+    });
+    assert_eq!(released, (0..800).collect::<Vec<_>>());
+    assert_eq!(read(folder.path()).unwrap(), []);
+}
+
+#[test]
+fn events_are_read_alike_from_every_position_and_in_any_portion() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = ConnectionId::from_bytes([7; 16]);
+    let who = |n: u64| format!(r#"{{"uid":"user-{n}","umd":null}}"#).into_bytes();
+    commit(folder.path(), |committer| {
+        let mut changes = Changes::new();
+        changes.keep_events(EventKinds::ALL, 0);
+        committer.submit(changes, 0);
+        for n in 1..200 {
+            let channel = format!("presence.{}", n % 3);
+            let occasion = Occasion {
+                channel: &channel,
+                at: n / 5,
+            };
+            let mut changes = Changes::new();
+            if n % 7 == 0 {
+                let document = format!(r#"{{"n":{n},"long":"{}"}}"#, "x".repeat(n as usize * 60));
+                changes.put_document(EventKind::MessagePublished, n, document.into_bytes());
+            }
+            changes.put_subscription_event(EventKind::Subscribed, occasion, connection, who(n));
+            let list = ListAt {
+                run: u128::from(n).to_be_bytes(),
+                edits: 0,
+            };
+            changes.put_run(&channel, list.run, &[b"[", &who(n)[..], b"]"].concat());
+            let kind = EventKind::MemberAdded;
+            changes.put_member_event(kind, occasion, None, who(n), list, &[]);
+            // Many events at once are more than one entry.
+            for count in 0..n {
+                changes.put_channel_event(occasion, count);
+            }
+            committer.submit(changes, n);
+        }
+    });
+    let store = Store::open(&options(folder.path())).unwrap();
+    let last = store.last_event();
+    let read_all = |kinds, limit, max_bytes| {
+        let (mut all, mut position) = (Vec::new(), 0);
+        while position < last {
+            let page = store.events(position, kinds, limit, max_bytes).unwrap();
+            assert!(page.position > position && page.events.len() <= limit);
+            all.extend(page.events);
+            position = page.position;
+        }
+        all
+    };
+    let all = read_all(EventKinds::ALL, usize::MAX, usize::MAX);
+    assert!(all.iter().map(|e| e.sequence).eq(1..=last));
+    let long = all.iter().find(|e| e.body.starts_with(br#"{"n":196"#));
+    assert!(long.unwrap().body.len() > 2 * 4_096);
+    for event in &all {
+        let document: serde_json::Value = serde_json::from_slice(&event.body).unwrap();
+        match event.kind {
+            EventKind::Subscribed | EventKind::MemberAdded => {
+                let uid = document["data"]["uid"].as_str().unwrap();
+                assert!(uid.starts_with("user-"), "{document}");
+                if event.kind == EventKind::MemberAdded {
+                    assert_eq!(document["data"]["members"][0]["uid"], uid);
+                }
+            }
+            EventKind::ChannelUpdated => {
+                assert!(document["data"]["subscriptionsCount"].is_u64());
+            }
+            kind => assert_eq!(kind, EventKind::MessagePublished),
+        }
+    }
+    for (limit, max_bytes) in [(1, usize::MAX), (3, usize::MAX), (1_000, 2_000)] {
+        assert_eq!(read_all(EventKinds::ALL, limit, max_bytes), all);
+    }
+    let members: EventKinds = [EventKind::MemberAdded].into_iter().collect();
+    let some = all.iter().filter(|e| e.kind == EventKind::MemberAdded);
+    assert!(read_all(members, 2, usize::MAX).iter().eq(some));
 }
 
 /// Damage anywhere either leaves everything readable or is noticed: it never passes for an older or an empty database.
