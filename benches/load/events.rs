@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::Result;
 use crate::crowd;
-use crate::figures::{figure, mebibytes, micros_each, per_second, title};
+use crate::figures::{figure, micros_each, per_second, title};
 use crate::joins;
 use crate::server::{Place, Server, Settings};
 
@@ -61,20 +61,20 @@ async fn large(place: &Place, options: &Options, receiver: &Receiver) -> Result<
     let mut joiner = server.client("a-joiner").await?;
     let channel = [CHANNEL.to_owned()];
     let received = receiver.events.load(Ordering::Relaxed);
-    let (written, cpu, begun) = (
-        server.process().written()?,
-        server.process().cpu()?,
-        Instant::now(),
-    );
+    let (cpu, begun) = (server.process().cpu()?, Instant::now());
     let mut tick = tokio::time::interval(Duration::from_secs(1) / options.per_second);
     let joins = u64::from(options.per_second * options.seconds);
+    let (mut by_joins, mut by_leaves) = (0, 0);
     for _ in 0..joins {
         tick.tick().await;
+        let before = server.process().written()?;
         joiner.subscribe(&channel).await?;
+        let between = server.process().written()?;
         joiner.unsubscribe(&channel).await?;
+        by_joins += between - before;
+        by_leaves += server.process().written()? - between;
     }
     let took = begun.elapsed();
-    let written = server.process().written()? - written;
     let cpu = server.process().cpu()? - cpu;
     title(&format!(
         "one webhook, {} joins and leaves a second in a channel of {} members",
@@ -86,13 +86,14 @@ async fn large(place: &Place, options: &Options, receiver: &Receiver) -> Result<
         micros_each(cpu, joins),
         "",
     );
-    let each_second = written as f64 / took.as_secs_f64() / (1 << 20) as f64;
-    figure("written to the disk", mebibytes(written), "");
-    figure(
-        "written a second",
-        format!("{each_second:.2} MiB"),
-        "< 5 MB",
-    );
+    for (what, written, target) in [("joins", by_joins, "< 5 MB"), ("leaves", by_leaves, "")] {
+        let each_second = written as f64 / took.as_secs_f64() / 1e6;
+        figure(
+            &format!("{what}: written to the disk a second"),
+            format!("{each_second:.2} MB"),
+            target,
+        );
+    }
     let received = receiver.events.load(Ordering::Relaxed) - received;
     figure("events that the receiver has had meanwhile", received, "");
     Ok(())
