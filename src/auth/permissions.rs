@@ -99,16 +99,19 @@ impl<'a> Permissions<'a> {
     /// first in the subscribe token. (That a wildcard also matches `name` does not make it a real name: with `*` no
     /// alias could ever be used.)
     pub fn resolve<'n>(&'n self, name: &'n str) -> (&'n str, Option<&'n str>) {
-        let is_real = self
-            .channels()
-            .any(|grant| grant.pattern.exact() == Some(name));
-        if is_real {
+        if self.is_channel(name) {
             return (name, None);
         }
         self.newest_first()
             .find(|grant| grant.alias() == Some(name))
             .and_then(|grant| grant.pattern.exact())
             .map_or((name, None), |channel| (channel, Some(name)))
+    }
+
+    /// Whether one of the tokens spells `name` out as a channel.
+    pub fn is_channel(&self, name: &str) -> bool {
+        self.channels()
+            .any(|grant| grant.pattern.exact() == Some(name))
     }
 
     /// The alias by which the client may call `channel`, if it has one that leads there.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::admission::Slot;
 use super::channel::Channel;
 use super::queue::SendQueue;
-use crate::auth::Grants;
+use crate::auth::{Grants, Permissions};
 use crate::protocol::{CloseReason, ConnectionId, Frame, Json, MessageId};
 
 /// Where a connection comes from.
@@ -92,18 +92,32 @@ impl Connection {
         self.queue.close(reason);
     }
 
-    /// The subscription to the channel that the client calls `name`: a real name wins over an alias (section 2).
+    /// The subscription to a channel, by its real name.
+    pub(super) fn subscription(&self, channel: &str) -> Option<Held> {
+        self.state.lock().subscriptions.get(channel).cloned()
+    }
+
+    /// The subscription to the channel that the client calls `name` (section 2): a real name wins over an alias, and a
+    /// subscribe token's alias over the connect token's. Of several subscribe tokens the last one's counts.
     pub(super) fn held(&self, name: &str) -> Option<Held> {
         let state = self.state.lock();
-        state
-            .subscriptions
-            .get(name)
-            .or_else(|| {
-                state
-                    .subscriptions
-                    .values()
-                    .find(|held| held.alias.as_deref() == Some(name))
+        let all = &state.subscriptions;
+        let connect = Permissions::new(&self.grants, None);
+        if let Some(held) = all.get(name) {
+            return Some(held.clone());
+        }
+        if connect.is_channel(name) {
+            return None;
+        }
+        let named_by_its_token = |held: &&Held| {
+            held.grants.as_deref().is_some_and(|token| {
+                Permissions::new(token, None).resolve(name) == (&*held.channel.name, Some(name))
             })
+        };
+        all.values()
+            .filter(named_by_its_token)
+            .max_by_key(|held| held.since)
+            .or_else(|| all.get(connect.resolve(name).0))
             .cloned()
     }
 }

@@ -176,10 +176,17 @@ impl Hub {
             .transpose()?;
         let token_grants = claims.as_ref().map(|claims| Arc::clone(&claims.grants));
         let permissions = Permissions::new(&connection.grants, token_grants.as_deref());
-        let channel: Arc<str> = match connection.held(name) {
-            Some(_) => return Err(already_subscribed()),
-            None => permissions.resolve(name).0.into(),
+        let (channel, alias) = permissions.resolve(name);
+        // What these tokens mean by the name comes before what an earlier one meant by it.
+        let held = if alias.is_some() || permissions.is_channel(name) {
+            connection.subscription(channel)
+        } else {
+            connection.held(name)
         };
+        if held.is_some() {
+            return Err(already_subscribed());
+        }
+        let channel: Arc<str> = channel.into();
         let allowed = permissions.channel(&channel);
         if !allowed.subscribe {
             return Err(Refusal::new(

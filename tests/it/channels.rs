@@ -102,31 +102,6 @@ async fn a_subscribe_token_adds_to_what_the_connection_may() {
 }
 
 #[tokio::test]
-async fn an_explicit_false_wins_and_patterns_are_patterns() {
-    let server = Server::start();
-    let token = Token::of("Jim").channels(json!({
-        "game.*": {"subscribe": true},
-        "game.secret": {"subscribe": false},
-        "#regex:^room-[0-9]+$": {"subscribe": true},
-    }));
-    let mut jim = Client::connect(&server, &token).await;
-    for (channel, allowed) in [
-        ("game.1", true),
-        ("game.", true),
-        ("game.secret", false),
-        ("room-12", true),
-        ("room-x", false),
-        ("other", false),
-    ] {
-        let answer = jim.subscribe(channel).await;
-        assert_eq!(answer.contains("hotsock.subscribed"), allowed, "{answer}");
-        if !allowed {
-            assert!(answer.contains("SUBSCRIBE_PERMISSION_DENIED"), "{answer}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn refusals_have_their_codes_and_close_nothing() {
     let server = Setup::new()
         .set("connection", "max_subscriptions = 2")

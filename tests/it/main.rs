@@ -22,6 +22,7 @@ mod lifetime;
 mod messages;
 mod metadata;
 mod openapi;
+mod permissions;
 mod presence;
 mod restart;
 mod storage;
