@@ -9,13 +9,14 @@ use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Window;
 use crate::protocol::{ErrorCode, MessageId, Refusal};
-use crate::store::{PageLimit, StoreError, StoredMessage};
+use crate::store::{StoreError, StoredMessage};
 
-/// What one page of history holds at the most (section 11).
-const PAGE: PageLimit = PageLimit {
-    messages: 100,
-    bytes: 1_000_000,
-};
+/// How many messages a page of history holds at the most (section 11).
+const PAGE_MESSAGES: usize = 100;
+/// How many bytes a page holds, about; one message at least, whatever its size (section 11).
+const PAGE_BYTES: usize = 1_000_000;
+/// What a message, a reaction or a user takes in a page besides its own text, in bytes, about.
+const ENTRY_BYTES: usize = 100;
 
 /// A request for a page of history.
 #[derive(Debug)]
@@ -37,8 +38,17 @@ pub struct PageRequest<'a> {
 pub struct Listed {
     /// The message.
     pub message: StoredMessage,
-    /// Who reacted how, by reaction.
-    pub reactions: BTreeMap<String, Vec<Reactor>>,
+    /// The reactions to it.
+    pub reactions: BTreeMap<String, Reacted>,
+}
+
+/// Who gave a reaction to a message.
+#[derive(Debug, Default)]
+pub struct Reacted {
+    /// How many.
+    pub count: usize,
+    /// They, where that was asked for, as far as the page has room.
+    pub by: Vec<Reactor>,
 }
 
 /// Who gave a reaction.
@@ -67,31 +77,38 @@ impl Hub {
         let channel = Arc::clone(&held.channel.name);
         let allowed_from = readable_from(connection, &held);
         let window = Window::new(allowed_from, request.after, request.before, request.reverse);
-        let page = self
-            .look_up(move |hub| {
-                let now = clock::now_seconds();
-                let messages = hub.store.messages(
-                    &channel,
-                    window.from,
-                    window.to,
-                    window.reverse,
-                    PAGE,
-                    now,
-                )?;
-                let listed = messages
-                    .into_iter()
-                    .map(|message| {
-                        let reactions = hub.reactions_of(&channel, message.id)?;
-                        Ok(Listed { message, reactions })
-                    })
-                    .collect::<Result<Vec<_>, StoreError>>()?;
-                Ok((channel, listed))
-            })
-            .await?;
-        Ok(page)
+        let expand = request.expand;
+        self.look_up(move |hub| {
+            let (now, mut page, mut room) = (clock::now_seconds(), Vec::new(), PAGE_BYTES);
+            let Window { from, to, reverse } = window;
+            let add = |message: StoredMessage| {
+                let record = &message.record;
+                let bytes = ENTRY_BYTES
+                    + channel.len()
+                    + record.event.len()
+                    + record.data.len()
+                    + record.uid.as_ref().map_or(0, String::len)
+                    + record.umd.len();
+                if bytes > room && !page.is_empty() {
+                    return Ok(false);
+                }
+                room = room.saturating_sub(bytes);
+                let (reactions, bytes) = hub.count_reactions(&channel, message.id, expand, room)?;
+                if bytes > room && !page.is_empty() {
+                    return Ok(false);
+                }
+                room = room.saturating_sub(bytes);
+                page.push(Listed { message, reactions });
+                Ok(page.len() < PAGE_MESSAGES)
+            };
+            hub.store.messages(&channel, from, to, reverse, now, add)?;
+            Ok((Arc::clone(&channel), page))
+        })
+        .await
     }
 
-    /// The reactions to a message that the connection may read.
+    /// Who has given which reaction to a message that the connection may read, by reaction and uid: those that come after
+    /// the one given, as many as a page has room for.
     ///
     /// # Errors
     /// `NOT_SUBSCRIBED`, `MESSAGE_NOT_FOUND`, or `INTERNAL_ERROR` when the database cannot be read.
@@ -100,7 +117,8 @@ impl Hub {
         connection: &Arc<Connection>,
         channel: &str,
         message: MessageId,
-    ) -> Result<BTreeMap<String, Vec<Reactor>>, Refusal> {
+        after: Option<(String, String)>,
+    ) -> Result<Vec<(String, Reactor)>, Refusal> {
         let held = connection.held(channel).ok_or_else(not_subscribed)?;
         // As far back as messages may be listed.
         if message < readable_from(connection, &held) {
@@ -108,28 +126,61 @@ impl Hub {
         }
         let channel = Arc::clone(&held.channel.name);
         self.look_up(move |hub| {
-            let found = hub.store.message(&channel, message, clock::now_seconds())?;
-            found
-                .map(|_| hub.reactions_of(&channel, message))
-                .transpose()
+            let now = clock::now_seconds();
+            if hub.store.message(&channel, message, now)?.is_none() {
+                return Ok(None);
+            }
+            let (mut page, mut room) = (Vec::new(), PAGE_BYTES);
+            let after = after.as_ref().map(|(reaction, uid)| (&**reaction, &**uid));
+            hub.store
+                .reactions(&channel, message, after, |reaction, uid, record| {
+                    let reactor = Reactor {
+                        uid: uid.to_owned(),
+                        umd: record()?.umd,
+                    };
+                    room = room.saturating_sub(reaction.len() + reactor.bytes());
+                    page.push((reaction.to_owned(), reactor));
+                    Ok(room > 0)
+                })?;
+            Ok(Some(page))
         })
         .await?
         .ok_or_else(message_not_found)
     }
 
-    fn reactions_of(
+    /// The reactions to a message and about how many bytes they take in a page. Where they take more than `room`, no more
+    /// reactions are listed, and no more users with them; the counts are right.
+    fn count_reactions(
         &self,
         channel: &str,
         message: MessageId,
-    ) -> Result<BTreeMap<String, Vec<Reactor>>, StoreError> {
-        let mut grouped: BTreeMap<String, Vec<Reactor>> = BTreeMap::new();
-        for (reaction, uid, record) in self.store.reactions(channel, message)? {
-            grouped.entry(reaction).or_default().push(Reactor {
-                uid,
-                umd: record.umd,
-            });
-        }
-        Ok(grouped)
+        expand: bool,
+        room: usize,
+    ) -> Result<(BTreeMap<String, Reacted>, usize), StoreError> {
+        let (mut reactions, mut bytes) = (BTreeMap::<String, Reacted>::new(), 0);
+        self.store
+            .reactions(channel, message, None, |reaction, uid, record| {
+                if !reactions.contains_key(reaction) {
+                    if bytes > room {
+                        return Ok(false);
+                    }
+                    bytes += reaction.len() + ENTRY_BYTES;
+                    reactions.insert(reaction.to_owned(), Reacted::default());
+                }
+                if let Some(reacted) = reactions.get_mut(reaction) {
+                    reacted.count += 1;
+                    if expand && bytes <= room {
+                        let reactor = Reactor {
+                            uid: uid.to_owned(),
+                            umd: record()?.umd,
+                        };
+                        bytes += reactor.bytes();
+                        reacted.by.push(reactor);
+                    }
+                }
+                Ok(true)
+            })?;
+        Ok((reactions, bytes))
     }
 
     /// Reads from the database on a thread that may wait.
@@ -143,6 +194,13 @@ impl Hub {
             Ok(Err(error)) => Err(super::database_error(&error)),
             Err(_) => Err(internal()),
         }
+    }
+}
+
+impl Reactor {
+    /// About how many bytes it takes in a page.
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.uid.len() + self.umd.len()
     }
 }
 

@@ -54,7 +54,7 @@ pub use admission::{Admission, AdmissionError};
 pub use channel::Channel;
 pub use clock::rfc3339;
 pub use connection::{ClientInfo, Connection};
-pub use history::{Listed, PageRequest, Reactor};
+pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
 pub use outbox::EventSettings;
 pub use publish::{ClientMessage, Outgoing, Published};

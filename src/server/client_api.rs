@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, refusal, value};
 use super::{Shared, body};
-use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reactor};
+use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reacted, Reactor};
 use crate::protocol::event_out::Via;
 use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names};
 
@@ -216,7 +216,7 @@ fn stored_json(text: &[u8]) -> Json {
 
 /// `{"thumbsup":{"count":2}}`, expanded with `"items":[…]` in each.
 struct Reactions<'a> {
-    reactions: &'a BTreeMap<String, Vec<Reactor>>,
+    reactions: &'a BTreeMap<String, Reacted>,
     expand: bool,
 }
 
@@ -229,12 +229,12 @@ impl Serialize for Reactions<'_> {
             items: Option<Vec<ReactorBody<'a>>>,
         }
         let mut map = serializer.serialize_map(Some(self.reactions.len()))?;
-        for (reaction, reactors) in self.reactions {
+        for (reaction, reacted) in self.reactions {
             let entry = Entry {
-                count: reactors.len(),
+                count: reacted.count,
                 items: self
                     .expand
-                    .then(|| reactors.iter().map(ReactorBody::from).collect()),
+                    .then(|| reacted.by.iter().map(ReactorBody::from).collect()),
             };
             map.serialize_entry(reaction, &entry)?;
         }
@@ -277,17 +277,22 @@ async fn list_reactions(
     let message = message_id(object, "messageId")?.ok_or_else(|| {
         Refusal::invalid("field `messageId` is missing: a message id is expected")
     })?;
-    let reactions = shared
+    let after = match object.object("after", "after.")? {
+        Some(after) => {
+            let part = |name| Ok::<_, Refusal>(after.required(name)?.into_owned());
+            Some((part("reaction")?, part("uid")?))
+        }
+        None => None,
+    };
+    let page = shared
         .hub
-        .list_reactions(connection, &channel, message)
+        .list_reactions(connection, &channel, message, after)
         .await?;
-    let reactions = reactions
+    let reactions = page
         .iter()
-        .flat_map(|(reaction, reactors)| {
-            reactors.iter().map(move |reactor| ReactionBody {
-                reaction,
-                reactor: reactor.into(),
-            })
+        .map(|(reaction, reactor)| ReactionBody {
+            reaction,
+            reactor: reactor.into(),
         })
         .collect();
     Ok(value(StatusCode::OK, &Body { reactions }))

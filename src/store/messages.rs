@@ -3,6 +3,8 @@
 //! A message stands under its channel and id, so a page of history is a range. Data over a few KiB is split: sled keeps
 //! up to 16 entries in a page, and a page over a quarter of a segment would go to a file of its own that nobody syncs.
 
+use std::ops::Bound;
+
 use serde_bytes::ByteBuf;
 
 use super::open::contain_store;
@@ -14,6 +16,9 @@ use crate::protocol::MessageId;
 pub(super) const PART: usize = 4_096;
 /// How many reactions one sweep removes with their message.
 const REACTIONS_AT_ONCE: usize = 1_000;
+/// How long, in seconds, a message that has expired stays in the database. Nobody can read it any more, but whoever was
+/// permitted to react to it while it was there may still be on the way to the disk, and must not be left without it.
+const LINGER: u64 = 60;
 
 /// A message as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,21 +29,13 @@ pub struct StoredMessage {
     pub record: MessageRecord,
 }
 
-/// What a page may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct PageLimit {
-    /// Messages.
-    pub messages: usize,
-    /// Bytes of their data; at least one message is listed whatever its size.
-    pub bytes: usize,
-}
-
 impl Changes {
-    /// Writes a message; it is dropped when it expires.
+    /// Writes a message; it cannot be read any more when it has expired, and goes a minute later.
     pub fn put_message(&mut self, channel: &str, id: MessageId, mut record: MessageRecord) {
         let key = keys::message(channel, id);
         if record.expires_at > 0 {
-            self.put(keys::expiry(record.expires_at, &key), Vec::new());
+            let sweep_at = record.expires_at.saturating_add(LINGER);
+            self.put(keys::expiry(sweep_at, &key), Vec::new());
         }
         if record.data.len() > PART {
             let rest = record.data.split_off(PART);
@@ -110,20 +107,20 @@ impl Store {
         })
     }
 
-    /// A page of a channel's messages: those from `from` up to and not including `to`. It costs what the page costs,
-    /// wherever it is.
+    /// Calls `each` with a channel's messages from `from` up to and not including `to`, as long as it says `true`. It
+    /// costs what is read, wherever that is.
     ///
     /// # Errors
-    /// When the database or a record cannot be read.
+    /// When the database or a record cannot be read; and those of `each`.
     pub fn messages(
         &self,
         channel: &str,
         from: MessageId,
         to: Option<MessageId>,
         reverse: bool,
-        limit: PageLimit,
         now: u64,
-    ) -> Result<Vec<StoredMessage>, StoreError> {
+        mut each: impl FnMut(StoredMessage) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         contain_store(|| {
             let start = keys::message(channel, from);
             // Without a bound, up to the last possible id; the key after it belongs to another channel.
@@ -132,32 +129,26 @@ impl Store {
                 end.push(0);
             }
             if start >= end {
-                return Ok(Vec::new());
+                return Ok(());
             }
             let mut range = self.inner.tree.range(start..end);
-            let mut page = Vec::new();
-            let mut bytes = 0;
-            while page.len() < limit.messages {
-                let entry = if reverse {
-                    range.next_back()
-                } else {
-                    range.next()
-                };
-                let Some(entry) = entry else { break };
+            while let Some(entry) = if reverse {
+                range.next_back()
+            } else {
+                range.next()
+            } {
                 let (key, value) = entry?;
                 let Some((_, id)) = keys::parse_message(&key) else {
                     return Err(unreadable("a key names no message"));
                 };
-                let Some(message) = self.assemble(channel, id, &value, now)? else {
-                    continue;
-                };
-                bytes += message.record.data.len();
-                if bytes > limit.bytes && !page.is_empty() {
+                // One that has expired stands there until the sweep comes by.
+                if let Some(message) = self.assemble(channel, id, &value, now)?
+                    && !each(message)?
+                {
                     break;
                 }
-                page.push(message);
             }
-            Ok(page)
+            Ok(())
         })
     }
 
@@ -179,30 +170,42 @@ impl Store {
         })
     }
 
-    /// All reactions to a message (reaction, uid, record), by reaction and uid.
+    /// Calls `each` with the reactions to a message (reaction, uid, and what reads the record), by reaction and uid, after
+    /// the one given, as long as it says `true`. Those of one reaction stand together, shorter reactions first.
     ///
     /// # Errors
-    /// When the database or a record cannot be read.
+    /// When the database or a record cannot be read; and those of `each`.
     pub fn reactions(
         &self,
         channel: &str,
         message: MessageId,
-    ) -> Result<Vec<(String, String, ReactionRecord)>, StoreError> {
+        after: Option<(&str, &str)>,
+        mut each: impl FnMut(
+            &str,
+            &str,
+            &dyn Fn() -> Result<ReactionRecord, StoreError>,
+        ) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         contain_store(|| {
             let prefix = keys::reactions(channel, message);
-            let mut reactions = Vec::new();
-            for entry in self.inner.tree.scan_prefix(&prefix) {
+            let start = match after {
+                Some((reaction, uid)) => keys::reaction(channel, message, reaction, uid),
+                None => prefix.clone(),
+            };
+            let range = (Bound::Excluded(start), Bound::Unbounded);
+            for entry in self.inner.tree.range(range) {
                 let (key, value) = entry?;
-                let Some((reaction, uid)) = key
-                    .strip_prefix(prefix.as_slice())
-                    .and_then(keys::parse_reaction)
-                else {
+                let Some(rest) = key.strip_prefix(prefix.as_slice()) else {
+                    break;
+                };
+                let Some((reaction, uid)) = keys::parse_reaction(rest) else {
                     return Err(unreadable("a key names no reaction"));
                 };
-                let record = decode("reaction", &value)?;
-                reactions.push((reaction.to_owned(), uid.to_owned(), record));
+                if !each(reaction, uid, &|| decode("reaction", &value))? {
+                    break;
+                }
             }
-            Ok(reactions)
+            Ok(())
         })
     }
 

@@ -23,7 +23,7 @@ mod tripwire;
 
 pub use changes::Changes;
 pub use committer::{Committer, Durability};
-pub use messages::{PageLimit, StoredMessage};
+pub use messages::StoredMessage;
 pub use open::{OpenError, Options, Store};
 pub use outbox::{EventPage, ListAt, Occasion, OutboxState, RunId, StoredEvent, Trim};
 pub use records::{

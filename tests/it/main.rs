@@ -22,6 +22,7 @@ mod lifetime;
 mod messages;
 mod metadata;
 mod openapi;
+mod pages;
 mod permissions;
 mod presence;
 mod restart;
