@@ -6,9 +6,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -40,6 +43,8 @@ pub(crate) enum Frame<'a> {
 /// A connected client.
 pub(crate) struct Client {
     stream: TlsStream<TcpStream>,
+    /// What the server said first: its id and secret are in it.
+    introduction: String,
     buffer: Vec<u8>,
     /// What has been read and not yet looked at.
     unread: std::ops::Range<usize>,
@@ -76,6 +81,14 @@ impl Target {
         Ok(self.connector.connect(self.name.clone(), stream).await?)
     }
 
+    /// A connection for requests one after the other.
+    pub(crate) async fn http(&self) -> Result<SendRequest<String>> {
+        let stream = TokioIo::new(self.stream().await?);
+        let (requests, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        tokio::spawn(connection);
+        Ok(requests)
+    }
+
     /// A request of the server HTTP API; returns the answer's body.
     pub(crate) async fn get(&self, path: &str, key: &str) -> Result<String> {
         let mut stream = self.stream().await?;
@@ -103,6 +116,7 @@ impl Client {
         stream.write_all(request.as_bytes()).await?;
         let mut client = Self {
             stream,
+            introduction: String::new(),
             buffer: Vec::new(),
             unread: 0..0,
         };
@@ -117,8 +131,23 @@ impl Client {
                 break;
             }
         }
-        client.expect("hotsock.connected").await?;
+        let introduction = client.text().await?;
+        if !is(introduction, "hotsock.connected") {
+            return Err(String::from_utf8_lossy(introduction).into());
+        }
+        client.introduction = String::from_utf8_lossy(introduction).into();
         Ok(client)
+    }
+
+    /// What the Client HTTP API wants to see in a request's query.
+    pub(crate) fn query(&self) -> Result<String> {
+        let introduction: Value = serde_json::from_str(&self.introduction)?;
+        let data = |name: &str| introduction["data"][name].as_str().unwrap_or_default();
+        Ok(format!(
+            "connectionId={}&connectionSecret={}",
+            data("connectionId"),
+            data("connectionSecret")
+        ))
     }
 
     /// The next frame.

@@ -7,7 +7,7 @@
 //! - `crowd`: many of them
 //! - `figures`: how results are printed
 //! - one file for each thing measured: `cycles`, `memory`, `joins`, `rosters`, `fanout`, `slow`, `boot`, `events`,
-//!   `churn`
+//!   `churn`, `history`
 //!
 //! What each figure means, and the latest ones, are in `benches/README.md`.
 
@@ -19,6 +19,7 @@ mod cycles;
 mod events;
 mod fanout;
 mod figures;
+mod history;
 mod joins;
 mod memory;
 mod process;
@@ -72,6 +73,8 @@ enum Measure {
     Events(events::Options),
     /// The database after very many joins and leaves.
     Churn(churn::Options),
+    /// What a page of history costs, wherever it is.
+    History(history::Options),
 }
 
 fn main() -> ExitCode {
@@ -104,6 +107,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Measure::Boot(options) => boot::run(&place, options).await,
             Measure::Events(options) => events::run(&place, options).await,
             Measure::Churn(options) => churn::run(&place, options).await,
+            Measure::History(options) => history::run(&place, options).await,
         }
     })
 }

@@ -149,7 +149,7 @@ impl Server {
         self.run.logged(message).await
     }
 
-    /// A connect token for `uid` that may subscribe to, and send to, everything.
+    /// A connect token for `uid` that may subscribe to, read, and send to everything.
     pub(crate) fn token(&self, uid: &str, umd: &Value) -> Result<String> {
         let expires = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3_600;
         Ok(self.signer.sign(&json!({
@@ -159,7 +159,8 @@ impl Server {
             "umd": umd,
             "channels": {"*": {
                 "subscribe": true,
-                "messages": {"*": {"publish": true, "broadcast": true}},
+                "historyStart": 0,
+                "messages": {"*": {"publish": true, "broadcast": true}, "kept": {"store": -1}},
             }},
         }))?)
     }
