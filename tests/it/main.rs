@@ -26,6 +26,7 @@ mod pages;
 mod permissions;
 mod presence;
 mod restart;
+mod slow;
 mod storage;
 mod tls;
 mod tokens;

@@ -6,7 +6,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -61,6 +61,25 @@ impl Client {
         authorization: Option<&str>,
     ) -> Result<Self, (u16, String)> {
         let stream = tls(server, server.roots()).await.unwrap();
+        Self::upgrade(stream, target, authorization).await
+    }
+
+    /// Connects with a token, with so small a buffer in the system that it is soon felt when the client does not read.
+    pub async fn with_small_buffer(server: &Server, token: &Token) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let stream = socket.connect(server.address()).await.unwrap();
+        let stream = tls_over(stream, server.roots()).await.unwrap();
+        let target = format!("/v1?token={}", token.for_server(server));
+        let client = Self::upgrade(stream, &target, None).await;
+        client.unwrap_or_else(|(status, body)| panic!("refused with {status}: {body}"))
+    }
+
+    async fn upgrade(
+        stream: TlsStream<TcpStream>,
+        target: &str,
+        authorization: Option<&str>,
+    ) -> Result<Self, (u16, String)> {
         let mut request = hyper::Request::builder()
             .uri(format!("wss://localhost{target}"))
             .header("Host", "localhost")
@@ -222,13 +241,19 @@ impl Client {
 
 /// A TLS connection to the server, trusting `roots`.
 pub async fn tls(server: &Server, roots: &RootCertStore) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_over(TcpStream::connect(server.address()).await?, roots).await
+}
+
+async fn tls_over(
+    stream: TcpStream,
+    roots: &RootCertStore,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots.clone())
         .with_no_client_auth();
-    let stream = TcpStream::connect(server.address()).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     in_time(
