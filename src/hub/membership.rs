@@ -113,6 +113,11 @@ impl Hub {
     pub async fn disconnect(self: &Arc<Self>, connection: &Arc<Connection>) {
         self.connections.remove(&connection.id);
         if self.is_stopping() {
+            // It stays a member, but the stop need not wait for it.
+            let held = std::mem::take(&mut connection.state.lock().subscriptions);
+            for held in held.into_values() {
+                held.channel.audience.lock().remove(connection.id);
+            }
             return;
         }
         debug!(connection = %connection.id, "disconnected");

@@ -1,5 +1,8 @@
 //! Restarts and brief drops (section 4): whoever returns in time was never away.
 
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Client, Server, Setup, Token};
@@ -104,6 +107,19 @@ async fn a_stop_closes_with_1001_and_a_second_start_within_the_grace_shows_nobod
     }
     let info = server.channel(CHANNEL).await;
     assert_eq!(info["subscriptionsCount"], 3);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_who_has_said_goodbye() {
+    let mut server = setup("60s").start();
+    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
+    server.signal(Signal::TERM);
+    assert_eq!(jim.closed().await.0, 1001);
+    jim.close().await;
+    let begun = Instant::now();
+    server.terminate();
+    // It would wait five seconds for who does not answer.
+    assert!(begun.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
