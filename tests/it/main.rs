@@ -15,6 +15,7 @@ mod admin;
 mod capacity;
 mod channels;
 mod crash;
+mod dev;
 mod dialogue;
 mod hostile;
 mod http;

@@ -1,10 +1,11 @@
 //! What the tests over the wire are made of: the real binary with a folder of its own, and clients that speak TLS to it.
 //!
 //! Everything has a deadline and nothing sleeps: a test waits for what must come, and knows that something did not come
-//! by what came instead. A server that is dropped is killed; if its test is failing, its log is printed.
+//! by what came instead. A process that is dropped is killed; if its test is failing, what it said is printed.
 
 mod client;
 mod http;
+mod process;
 mod server;
 mod token;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use client::Client;
 pub use http::Answer;
+pub use process::Process;
 pub use server::{API_KEY, Server, Setup};
 pub use token::{Token, now};
 

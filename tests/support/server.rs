@@ -1,23 +1,20 @@
 //! The real binary, with a certificate, keys, a configuration and a database of its own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::process::{Command, ExitStatus};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rollcall::auth::{Algorithm, SigningKey};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::Process;
 
 /// The key to the server HTTP API.
 pub const API_KEY: &str = "an-api-key-that-only-the-tests-know-and-use";
@@ -122,15 +119,8 @@ pub struct Server {
 }
 
 struct Run {
-    child: Child,
+    process: Process,
     address: SocketAddr,
-    log: Arc<Log>,
-}
-
-#[derive(Default)]
-struct Log {
-    lines: Mutex<(Vec<String>, bool)>,
-    grown: Condvar,
 }
 
 impl Server {
@@ -156,32 +146,16 @@ impl Server {
 
     /// Starts it again after [`Server::kill`] or [`Server::terminate`], and waits until it is ready.
     pub fn run_again(&mut self) {
-        let mut child = self.command().spawn().unwrap();
-        let log = follow(&mut child);
-        match log.wait_for(" ready listen=") {
-            Some(line) => {
-                let address = line.split("listen=").nth(1).unwrap();
-                let address = address.split_whitespace().next().unwrap().parse().unwrap();
-                self.run = Some(Run {
-                    child,
-                    address,
-                    log,
-                });
-            }
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("the server did not start:\n{}", log.text());
-            }
-        }
+        let process = Process::start(&mut self.command());
+        let line = process.wait_for(" ready listen=");
+        let address = line.split("listen=").nth(1).unwrap();
+        let address = address.split_whitespace().next().unwrap().parse().unwrap();
+        self.run = Some(Run { process, address });
     }
 
     /// Runs the binary where it must refuse to start; returns how it ended and what it said.
     pub fn refused_start(&self) -> (ExitStatus, String) {
-        let mut child = self.command().spawn().unwrap();
-        let log = follow(&mut child);
-        log.wait_for("\u{0}");
-        (child.wait().unwrap(), log.text())
+        Process::start(&mut self.command()).ended()
     }
 
     fn command(&self) -> Command {
@@ -192,21 +166,20 @@ impl Server {
         let mut command = Command::new(words.next().unwrap());
         command.args(words).args(["serve", "--config"]).arg(config);
         command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .env_remove("NOTIFY_SOCKET");
-        command
+    }
+
+    fn run(&self) -> &Run {
+        self.run.as_ref().expect("a running server")
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.run.as_ref().expect("a running server").address
+        self.run().address
     }
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.run.as_ref().expect("a running server").child.id()
+        self.run().process.id()
     }
 
     /// What it trusts and keeps.
@@ -242,91 +215,34 @@ impl Server {
     }
 
     /// Waits for a line of its log that has `text`.
+    #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> String {
-        let run = self.run.as_ref().expect("a running server");
-        let line = run.log.wait_for(text);
-        line.unwrap_or_else(|| panic!("no {text:?} in the log:\n{}", run.log.text()))
+        self.run().process.wait_for(text)
     }
 
     /// Its log so far.
     pub fn log(&self) -> String {
-        let run = self.run.as_ref().expect("a running server");
-        run.log.text()
+        self.run().process.text()
     }
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        let run = self.run.as_ref().expect("a running server");
-        kill_process(Pid::from_child(&run.child), signal).unwrap();
+        self.run().process.signal(signal);
     }
 
     /// A power cut, as far as a process can have one.
     pub fn kill(&mut self) {
-        if let Some(mut run) = self.run.take() {
-            run.child.kill().unwrap();
-            run.child.wait().unwrap();
-        }
+        self.run = None;
     }
 
     /// Stops it as systemd does; it must end well.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
-        if let Some(mut run) = self.run.take() {
-            let status = run.child.wait().unwrap();
-            assert!(status.success(), "{status}\n{}", run.log.text());
+        if let Some(run) = self.run.take() {
+            let (status, log) = run.process.ended();
+            assert!(status.success(), "{status}\n{log}");
         }
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut run) = self.run.take() {
-            let _ = run.child.kill();
-            let _ = run.child.wait();
-            if std::thread::panicking() {
-                eprintln!("the server's log:\n{}", run.log.text());
-            }
-        }
-    }
-}
-
-impl Log {
-    /// The first line that has `text`; `None` if the log ends without, or in time.
-    fn wait_for(&self, text: &str) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines.lock().unwrap();
-        let mut seen = 0;
-        loop {
-            if let Some(line) = lines.0[seen..].iter().find(|line| line.contains(text)) {
-                return Some(line.clone());
-            }
-            seen = lines.0.len();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if lines.1 || left.is_zero() {
-                return None;
-            }
-            lines = self.grown.wait_timeout(lines, left).unwrap().0;
-        }
-    }
-
-    fn text(&self) -> String {
-        self.lines.lock().unwrap().0.join("\n")
-    }
-}
-
-/// Reads a process's log as it grows.
-fn follow(child: &mut Child) -> Arc<Log> {
-    let log = Arc::new(Log::default());
-    let (stderr, ours) = (child.stderr.take().unwrap(), Arc::clone(&log));
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            ours.lines.lock().unwrap().0.push(line);
-            ours.grown.notify_all();
-        }
-        ours.lines.lock().unwrap().1 = true;
-        ours.grown.notify_all();
-    });
-    log
 }
 
 /// A certificate for localhost (certificate, key), and a store that trusts it.
