@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::error::Refusal;
+use super::error::{ErrorCode, Refusal};
 use super::{Json, names};
 
 /// Whole numbers below this are exact in floating point.
@@ -164,6 +164,21 @@ impl<'a> Object<'a> {
         let channel = self.required("channel")?;
         names::check_channel(&channel)?;
         Ok(channel)
+    }
+
+    /// Makes sure that what is asked for is asked for now. Schedules (section 10) are not in this version, and what was
+    /// meant for later must not happen at once.
+    ///
+    /// # Errors
+    /// `INVALID_SCHEDULE` where there is a `scheduleExpression`.
+    pub fn unscheduled(&self) -> Result<(), Refusal> {
+        match self.raw("scheduleExpression") {
+            None => Ok(()),
+            Some(_) => Err(Refusal::new(
+                ErrorCode::InvalidSchedule,
+                "field `scheduleExpression`: this version of the server does nothing later, only at once",
+            )),
+        }
     }
 
     fn raw(&self, name: &str) -> Option<&'a RawValue> {

@@ -126,6 +126,7 @@ impl<'a> Request<'a> {
             }
             name => {
                 names::check_event(name)?;
+                object.unscheduled()?;
                 Self::Publish {
                     channel: channel.ok_or_else(channel_needed)?,
                     data: object.json("data")?,

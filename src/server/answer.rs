@@ -48,6 +48,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         | ErrorCode::InvalidChannelName
         | ErrorCode::InvalidEventName
         | ErrorCode::InvalidReaction
+        | ErrorCode::InvalidSchedule
         | ErrorCode::DataTooLarge
         | ErrorCode::PresenceChannelUserIdRequired => StatusCode::BAD_REQUEST,
         ErrorCode::MessageNotFound => StatusCode::NOT_FOUND,

@@ -101,6 +101,7 @@ async fn publish_message(
     let channel = object.channel()?;
     let event = object.required("event")?;
     names::check_event(&event)?;
+    object.unscheduled()?;
     let eager = object.flag("eagerIdGeneration")?;
     let message = ClientMessage {
         channel: &channel,

@@ -81,6 +81,7 @@ fn authorized(shared: &Shared, request: &Request<Incoming>) -> bool {
 async fn publish(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Refused> {
     let text = body::text(request).await?;
     let object = body::object(&text)?;
+    object.unscheduled().map_err(|refused| refusal(&refused))?;
     let result = match object.string("event") {
         Ok(Some(event)) if event == "hotsock.messageReaction" => react(shared, &object).await,
         _ => publish_message(shared, &object).await,

@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -26,6 +28,9 @@ const TREE: &[u8] = b"rollcall";
 const SEGMENT_BYTES: usize = 2 << 20;
 /// How many records one sweep removes at the most (a few more with a message's reactions), to keep its commit short.
 const SWEEP: usize = 1_000;
+
+/// How long sled's threads may take to let go of a database that was closed.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// How to open the database.
 #[derive(Debug, Clone)]
@@ -140,16 +145,13 @@ impl Store {
             )));
         }
         let safeguard = Safeguard::make(folder, &path).map_err(io("copying the database"))?;
-        let db = contain(|| {
-            sled::Config::new()
-                .path(&path)
-                .cache_capacity(options.cache_bytes)
-                .flush_every_ms(None)
-                .segment_size(SEGMENT_BYTES)
-                .mode(sled::Mode::HighThroughput)
-                .open()
-        })
-        .map_err(|error| match error {
+        let config = sled::Config::new()
+            .path(&path)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(None)
+            .segment_size(SEGMENT_BYTES)
+            .mode(sled::Mode::HighThroughput);
+        let db = open_released(&config).map_err(|error| match error {
             StoreError::Database(sled::Error::Io(error))
                 if error.kind() == io::ErrorKind::PermissionDenied =>
             {
@@ -377,6 +379,23 @@ impl Store {
             .get(keys::channel(name))?
             .map(|value| decode("channel", &value))
             .transpose()
+    }
+}
+
+/// Opens the database that nobody but us has a right to. If this process had it open before, a thread of sled's may be
+/// about to let go of it, some microseconds after everything was closed.
+fn open_released(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let begun = Instant::now();
+    loop {
+        match contain(|| config.open()) {
+            Err(StoreError::Database(sled::Error::Io(error)))
+                if error.to_string().contains("could not acquire lock")
+                    && begun.elapsed() < RELEASE =>
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
     }
 }
 

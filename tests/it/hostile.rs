@@ -53,6 +53,10 @@ async fn a_frame_that_makes_no_sense_is_answered_and_the_connection_stays() {
         (r#"{"event":"a*","channel":"a"}"#, "INVALID_EVENT_NAME"),
         (r##"{"event":"#a","channel":"a"}"##, "INVALID_EVENT_NAME"),
         (r#"{"event":"say"}"#, "INVALID_MESSAGE"),
+        (
+            r#"{"event":"say","channel":"a","scheduleExpression":"at(2099-01-01T00:00:00)"}"#,
+            "INVALID_SCHEDULE",
+        ),
         (r#"{"event":"say","channel":"a b"}"#, "INVALID_CHANNEL_NAME"),
         (
             r#"{"event":"say","channel":"a"}"#,
