@@ -9,7 +9,7 @@ use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Window;
 use crate::protocol::{ErrorCode, MessageId, Refusal};
-use crate::store::{StoreError, StoredMessage};
+use crate::store::{Changes, Durability, StoreError, StoredMessage};
 
 /// How many messages a page of history holds at the most (section 11).
 const PAGE_MESSAGES: usize = 100;
@@ -183,14 +183,23 @@ impl Hub {
         Ok((reactions, bytes))
     }
 
-    /// Reads from the database on a thread that may wait.
+    /// Reads from the database on a thread that may wait, and returns what is on disk: a commit that is on its way there
+    /// can be read before it has arrived.
     pub(super) async fn look_up<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let hub = Arc::clone(self);
         match tokio::task::spawn_blocking(move || read(&hub)).await {
-            Ok(Ok(value)) => Ok(value),
+            Ok(Ok(value)) => {
+                if self.settings.durability == Durability::Commit
+                    && !self.store.is_durable()
+                    && !self.commit_chore(Changes::new()).await
+                {
+                    return Err(internal());
+                }
+                Ok(value)
+            }
             Ok(Err(error)) => Err(super::database_error(&error)),
             Err(_) => Err(internal()),
         }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -219,6 +220,7 @@ impl<T> Worker<T> {
                     outbox: self.outbox.finish(&mut batch),
                 };
                 batch.insert(keys::HEAD, encode(&head));
+                self.store.applied.store(self.commit, Ordering::Release);
                 contain(|| self.store.tree.apply_batch(batch))?;
                 self.unsynced.get_or_insert_with(Instant::now);
             }
@@ -276,6 +278,7 @@ impl<T> Worker<T> {
     fn sync(&mut self) -> Result<(), StoreError> {
         contain(|| self.store.db.flush())?;
         self.store.log.sync_data().map_err(StoreError::Sync)?;
+        self.store.synced.store(self.commit, Ordering::Release);
         self.store.tripwire.note(self.commit);
         self.unsynced = None;
         Ok(())

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,10 @@ pub(super) struct Inner {
     pub(super) tripwire: Tripwire,
     /// The number of the last commit in the database when it was opened.
     pub(super) last_commit: u64,
+    /// The number of the last commit that readers may see something of.
+    pub(super) applied: AtomicU64,
+    /// The number of the last commit that is on disk.
+    pub(super) synced: AtomicU64,
     /// The outbox, as far as it is durable.
     pub(super) outbox: Mutex<OutboxState>,
     pub(super) lists: Mutex<Lists>,
@@ -209,6 +214,8 @@ impl Store {
                 log,
                 tripwire,
                 last_commit,
+                applied: AtomicU64::new(last_commit),
+                synced: AtomicU64::new(last_commit),
                 outbox: Mutex::new(outbox.state()),
                 lists: Mutex::default(),
                 safeguard: Mutex::new(safeguard),
@@ -363,6 +370,12 @@ impl Store {
                 .split_first_chunk()
                 .is_some_and(|(until, _)| u64::from_be_bytes(*until) > now)
         }))
+    }
+
+    /// Whether everything that was read up to now is on disk. If not, it is when the next commit is.
+    pub fn is_durable(&self) -> bool {
+        let applied = self.inner.applied.load(Ordering::Acquire);
+        self.inner.synced.load(Ordering::Acquire) >= applied
     }
 
     /// The database's size on disk, in bytes.

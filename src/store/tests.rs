@@ -91,17 +91,19 @@ fn periodic_durability_releases_at_once_and_syncs_when_finished() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&options(folder.path())).unwrap();
     let (sender, released) = mpsc::channel();
+    let reader = store.clone();
     let committer = Committer::start(
         &store,
         Durability::Periodic,
         |_| {},
-        move |waiting: Vec<u64>| waiting.into_iter().for_each(|n| sender.send(n).unwrap()),
+        move |_: Vec<u64>| sender.send(reader.is_durable()).unwrap(),
         |error| panic!("{error}"),
     )
     .unwrap();
     fill(&committer, 0..1);
-    released.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(released.recv_timeout(Duration::from_secs(10)), Ok(false));
     committer.finish();
+    assert!(store.is_durable());
     drop((committer, store));
     assert_eq!(read(folder.path()).unwrap().len(), 1);
 }
