@@ -2,196 +2,16 @@
 //!
 //! The keys come in the order of the protocol, which is why the text is written by hand and not derived from structs.
 
+mod kinds;
+
 use super::json::{Json, write_string};
+
+pub use kinds::{EventKind, EventKinds, RemovalReason};
 
 /// Who events come from.
 const SOURCE: &str = "hotsock.v1";
 /// The level of the protocol.
 const VERSION: &str = "1.13.0";
-
-/// The type of an event out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum EventKind {
-    /// A connection was made.
-    Connected,
-    /// A connection is over.
-    Disconnected,
-    /// A connection's metadata changed.
-    ConnectionUpdated,
-    /// A connection subscribed to a channel.
-    Subscribed,
-    /// A subscription ended.
-    Unsubscribed,
-    /// A channel's count of subscriptions changed.
-    ChannelUpdated,
-    /// A new member.
-    MemberAdded,
-    /// A member is gone.
-    MemberRemoved,
-    /// What a member shows changed.
-    MemberUpdated,
-    /// A message was published.
-    MessagePublished,
-    /// A storage entry changed.
-    ChannelStorageUpdated,
-    /// Somebody reacted to a message.
-    MessageReactionAdded,
-    /// Somebody took a reaction back.
-    MessageReactionRemoved,
-}
-
-impl EventKind {
-    /// All of them, in the order of the protocol.
-    pub const ALL: [Self; 13] = [
-        Self::Connected,
-        Self::Disconnected,
-        Self::ConnectionUpdated,
-        Self::Subscribed,
-        Self::Unsubscribed,
-        Self::ChannelUpdated,
-        Self::MemberAdded,
-        Self::MemberRemoved,
-        Self::MemberUpdated,
-        Self::MessagePublished,
-        Self::ChannelStorageUpdated,
-        Self::MessageReactionAdded,
-        Self::MessageReactionRemoved,
-    ];
-
-    /// Its `type` on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connected => "hotsock.connected",
-            Self::Disconnected => "hotsock.disconnected",
-            Self::ConnectionUpdated => "hotsock.connectionUpdated",
-            Self::Subscribed => "hotsock.subscribed",
-            Self::Unsubscribed => "hotsock.unsubscribed",
-            Self::ChannelUpdated => "hotsock.channelUpdated",
-            Self::MemberAdded => "hotsock.memberAdded",
-            Self::MemberRemoved => "hotsock.memberRemoved",
-            Self::MemberUpdated => "hotsock.memberUpdated",
-            Self::MessagePublished => "hotsock.messagePublished",
-            Self::ChannelStorageUpdated => "hotsock.channelStorageUpdated",
-            Self::MessageReactionAdded => "hotsock.messageReactionAdded",
-            Self::MessageReactionRemoved => "hotsock.messageReactionRemoved",
-        }
-    }
-
-    /// The kind of this `type`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    const fn data_type(self) -> &'static str {
-        match self {
-            Self::Connected | Self::Disconnected | Self::ConnectionUpdated => "connection",
-            Self::Subscribed | Self::Unsubscribed => "subscription",
-            Self::ChannelUpdated => "channel",
-            Self::MemberAdded | Self::MemberRemoved | Self::MemberUpdated => "channelMember",
-            Self::MessagePublished => "message",
-            Self::ChannelStorageUpdated => "channelStorage",
-            Self::MessageReactionAdded | Self::MessageReactionRemoved => "messageReaction",
-        }
-    }
-}
-
-/// A set of event types.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct EventKinds(u16);
-
-impl EventKinds {
-    /// None of them.
-    pub const NONE: Self = Self(0);
-    /// All of them.
-    pub const ALL: Self = Self((1 << EventKind::ALL.len()) - 1);
-
-    /// Whether it has this one.
-    pub const fn contains(self, kind: EventKind) -> bool {
-        self.0 & (1 << kind as u8) != 0
-    }
-
-    /// This set and that one.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// What this set has and that one has not.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Whether it has none.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Its bits, lowest for the first of [`EventKind::ALL`]; part of the database's format.
-    pub const fn bits(self) -> u16 {
-        self.0
-    }
-
-    /// The set of these bits; unknown ones are left out.
-    pub const fn from_bits(bits: u16) -> Self {
-        Self(bits & Self::ALL.0)
-    }
-
-    /// Its members.
-    pub fn iter(self) -> impl Iterator<Item = EventKind> {
-        EventKind::ALL
-            .into_iter()
-            .filter(move |kind| self.contains(*kind))
-    }
-}
-
-impl FromIterator<EventKind> for EventKinds {
-    fn from_iter<T: IntoIterator<Item = EventKind>>(kinds: T) -> Self {
-        Self(
-            kinds
-                .into_iter()
-                .fold(0, |bits, kind| bits | 1 << kind as u8),
-        )
-    }
-}
-
-impl std::fmt::Debug for EventKinds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set()
-            .entries(self.iter().map(EventKind::name))
-            .finish()
-    }
-}
-
-/// Why a member was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RemovalReason {
-    /// It asked to.
-    Unsubscribed,
-    /// Its connection ended.
-    Disconnected,
-    /// The roll call did not find it.
-    Reconciled,
-}
-
-impl RemovalReason {
-    /// Its name on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unsubscribed => "unsubscribed",
-            Self::Disconnected => "disconnected",
-            Self::Reconciled => "reconciled",
-        }
-    }
-
-    /// The reason of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Unsubscribed, Self::Disconnected, Self::Reconciled]
-            .into_iter()
-            .find(|reason| reason.name() == name)
-    }
-}
 
 /// What caused an event, as far as its metadata tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,9 +103,7 @@ pub fn connection(kind: EventKind, data: ConnectionData<'_>) -> Vec<u8> {
 pub fn subscription(kind: EventKind, channel: &str, connection_id: &str, who: &[u8]) -> Vec<u8> {
     let mut writer = Writer::begin(kind);
     writer
-        .text(r#""channel":"#)
-        .string(channel)
-        .text(",")
+        .channel(channel)
         .end_metadata()
         .text(r#"{"channel":"#)
         .string(channel)
@@ -303,9 +121,7 @@ pub fn subscription(kind: EventKind, channel: &str, connection_id: &str, who: &[
 pub fn channel(name: &str, subscriptions: u64) -> Vec<u8> {
     let kind = EventKind::ChannelUpdated;
     Writer::begin(kind)
-        .text(r#""channel":"#)
-        .string(name)
-        .text(",")
+        .channel(name)
         .end_metadata()
         .text(r#"{"name":"#)
         .string(name)
@@ -326,11 +142,10 @@ pub fn member(
 ) -> Vec<u8> {
     let mut writer = Writer::begin(kind);
     writer.0.reserve(member.len() + list.len() + channel.len());
-    writer.text(r#""channel":"#).string(channel).text(",");
-    if let Some(reason) = reason {
-        writer.text(r#""reason":"#).string(reason.name()).text(",");
-    }
-    writer.end_metadata();
+    writer
+        .channel(channel)
+        .field("reason", reason.map(RemovalReason::name))
+        .end_metadata();
     // The member's own fields, then the list: its entry without the closing brace.
     writer
         .0
@@ -360,12 +175,8 @@ pub fn message(trigger: &Trigger, request_id: &str, message: MessageData<'_>) ->
     let kind = EventKind::MessagePublished;
     let mut writer = Writer::begin(kind);
     writer
-        .text(r#""channel":"#)
-        .string(message.channel)
-        .connection_id(trigger)
-        .text(r#","event":"#)
-        .string(message.event)
-        .request(trigger, request_id)
+        .channel(message.channel)
+        .request(trigger, request_id, "event", message.event)
         .end_metadata()
         .text(r#"{"channel":"#)
         .string(message.channel)
@@ -415,12 +226,8 @@ pub fn reaction(
     data: ReactionData<'_>,
 ) -> Vec<u8> {
     Writer::begin(kind)
-        .text(r#""channel":"#)
-        .string(data.channel)
-        .connection_id(trigger)
-        .text(r#","reaction":"#)
-        .string(data.reaction)
-        .request(trigger, request_id)
+        .channel(data.channel)
+        .request(trigger, request_id, "reaction", data.reaction)
         .end_metadata()
         .text(r#"{"channel":"#)
         .string(data.channel)
@@ -469,29 +276,39 @@ impl Writer {
         std::mem::take(&mut self.0)
     }
 
-    fn connection_id(&mut self, trigger: &Trigger) -> &mut Self {
-        if let Some(client) = &trigger.client {
-            self.text(r#","connectionId":"#)
-                .string(&client.connection_id);
-        }
-        self
+    /// The metadata of what happened in a channel.
+    fn channel(&mut self, channel: &str) -> &mut Self {
+        self.text(r#""channel":"#).string(channel).text(",")
     }
 
-    /// What the metadata of messages and reactions end in.
-    fn request(&mut self, trigger: &Trigger, request_id: &str) -> &mut Self {
-        self.text(r#","requestId":"#).string(request_id);
-        if let Some(client) = &trigger.client {
-            self.text(r#","sourceIp":"#).string(&client.source_ip);
+    /// The metadata of what somebody asked for; `name` and `value` say what it was about.
+    fn request(
+        &mut self,
+        trigger: &Trigger,
+        request_id: &str,
+        name: &'static str,
+        value: &str,
+    ) -> &mut Self {
+        let client = trigger.client.as_ref();
+        self.field("connectionId", client.map(|c| c.connection_id.as_str()))
+            .field(name, Some(value))
+            .field("requestId", Some(request_id))
+            .field("sourceIp", client.map(|c| c.source_ip.as_str()))
+            .field("trigger", Some(trigger.via.name()))
+            .field("userAgent", client.and_then(|c| c.user_agent.as_deref()))
+    }
+
+    /// A field of the metadata that is left out where there is nothing to say.
+    fn field(&mut self, name: &'static str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self
+                .text("\"")
+                .text(name)
+                .text("\":")
+                .string(value)
+                .text(","),
+            None => self,
         }
-        self.text(r#","trigger":"#).string(trigger.via.name());
-        if let Some(user_agent) = trigger
-            .client
-            .as_ref()
-            .and_then(|c| c.user_agent.as_deref())
-        {
-            self.text(r#","userAgent":"#).string(user_agent);
-        }
-        self.text(",")
     }
 
     fn text(&mut self, text: &str) -> &mut Self {
