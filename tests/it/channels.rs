@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Server, Token};
 
 #[tokio::test]
 async fn a_standard_channel_has_no_members() {
@@ -103,9 +103,7 @@ async fn a_subscribe_token_adds_to_what_the_connection_may() {
 
 #[tokio::test]
 async fn refusals_have_their_codes_and_close_nothing() {
-    let server = Setup::new()
-        .set("connection", "max_subscriptions = 2")
-        .start();
+    let server = Server::with("connection", "max_subscriptions = 2");
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     let long = "x".repeat(257);
     for (frame, code) in [

@@ -4,28 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Dice, Server, Setup, Token};
 
 const CHANNELS: u64 = 3;
 const USERS: u64 = 12;
-
-/// Small, and the same every time for one seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        // An LCG with the constants of Knuth's MMIX; the high bits are good enough for dice.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
 
 /// What a user knows of its place in a channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,15 +32,8 @@ fn channel(n: u64) -> String {
 
 /// One user's life until the server is gone: it joins, leaves and updates, and notes what it was told.
 async fn live(server: Arc<Server>, truth: Truth, user: u64, mut dice: Dice) {
-    let token = Token::of(&format!("user-{user}"))
-        .umd(json!(0))
-        .for_server(&server);
-    let Ok(Ok(mut client)) = tokio::spawn({
-        let server = Arc::clone(&server);
-        async move { Client::try_connect(&server, &token).await }
-    })
-    .await
-    else {
+    let token = Token::of(&format!("user-{user}")).umd(json!(0));
+    let Some(mut client) = Client::unless_gone(&server, &token).await else {
         return;
     };
     let mut mine: BTreeMap<u64, Value> = BTreeMap::new();
@@ -81,34 +59,18 @@ async fn live(server: Arc<Server>, truth: Truth, user: u64, mut dice: Dice) {
             }
         };
         note(Known::Either(vec![current, wanted.clone()]));
-        if client
-            .socket
-            .send(Message::text(frame.to_string()))
-            .await
-            .is_err()
-        {
-            return;
-        }
-        loop {
-            let Some(Ok(Message::Text(text))) = client.socket.next().await else {
-                return;
-            };
-            let event: Value = serde_json::from_str(&text).unwrap();
-            if event["channel"] != channel(n) {
-                continue;
-            }
-            let told = match event["event"].as_str().unwrap() {
-                "hotsock.subscribed" | "hotsock.unsubscribed" => true,
-                "hotsock.memberUpdated" => {
-                    event["data"]["member"]
-                        == json!({"uid": format!("user-{user}"), "umd": wanted.clone()})
+        let me = json!({"uid": format!("user-{user}"), "umd": wanted});
+        let is_answer = |event: &Value| {
+            event["channel"] == channel(n)
+                && match event["event"].as_str().unwrap() {
+                    "hotsock.subscribed" | "hotsock.unsubscribed" => true,
+                    "hotsock.memberUpdated" => event["data"]["member"] == me,
+                    "hotsock.error" => panic!("{event}"),
+                    _ => false,
                 }
-                "hotsock.error" => panic!("{event}"),
-                _ => false,
-            };
-            if told {
-                break;
-            }
+        };
+        if client.ask(&frame, is_answer).await.is_none() {
+            return;
         }
         match wanted {
             Some(umd) => {
@@ -151,14 +113,10 @@ async fn totals_equal_sums(server: &Server) {
     }
 }
 
-async fn rounds(rounds: u64, seed: u64, kill: bool) {
+async fn rounds(rounds: u64, seed: u64, signal: Signal) {
     eprintln!("seed {seed}");
     let mut dice = Dice(seed);
-    let mut server = Arc::new(
-        Setup::new()
-            .set("presence", "boot_grace = \"700ms\"")
-            .start(),
-    );
+    let mut server = Arc::new(Setup::new().boot_grace("700ms").start());
     for round in 0..rounds {
         let truth = Truth::default();
         let tasks: Vec<_> = (0..USERS)
@@ -168,21 +126,7 @@ async fn rounds(rounds: u64, seed: u64, kill: bool) {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(60 + dice.below(250))).await;
-        if kill {
-            rustix::process::kill_process(
-                rustix::process::Pid::from_raw(server.pid().cast_signed()).unwrap(),
-                rustix::process::Signal::KILL,
-            )
-            .unwrap();
-        } else {
-            server.signal(rustix::process::Signal::TERM);
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
-        let owned = Arc::get_mut(&mut server).expect("nobody else has it");
-        owned.kill();
-        owned.run_again();
+        Server::end_under(&mut server, signal, tasks).await;
 
         // What had been acknowledged is there, and what had been acknowledged as gone is not.
         let found = members(&server).await;
@@ -240,10 +184,10 @@ async fn rounds(rounds: u64, seed: u64, kill: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_kills_lose_nothing_that_was_acknowledged() {
-    rounds(60, 20_260_101, true).await;
+    rounds(60, 20_260_101, Signal::KILL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_do_ten_stops() {
-    rounds(10, 20_260_102, false).await;
+    rounds(10, 20_260_102, Signal::TERM).await;
 }

@@ -5,22 +5,18 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Server, Token};
 
 #[tokio::test]
 async fn a_connection_ends_with_its_lifetime() {
-    let server = Setup::new()
-        .set("connection", "max_lifetime = \"1s\"")
-        .start();
+    let server = Server::with("connection", "max_lifetime = \"1s\"");
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     assert_eq!(jim.closed().await.0, 1001);
 }
 
 #[tokio::test]
 async fn a_connection_without_frames_is_idle_and_ends() {
-    let server = Setup::new()
-        .set("connection", "idle_timeout = \"1s\"")
-        .start();
+    let server = Server::with("connection", "idle_timeout = \"1s\"");
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     let begun = Instant::now();
     assert_eq!(jim.closed().await.0, 1001);
@@ -29,9 +25,7 @@ async fn a_connection_without_frames_is_idle_and_ends() {
 
 #[tokio::test]
 async fn keep_alive_comes_before_the_idle_timeout_strikes() {
-    let server = Setup::new()
-        .set("connection", "idle_timeout = \"1s\"")
-        .start();
+    let server = Server::with("connection", "idle_timeout = \"1s\"");
     let token = Token::of("Jim").claim("keepAlive", json!(true));
     let mut jim = Client::connect(&server, &token).await;
     for _ in 0..3 {
@@ -59,9 +53,7 @@ async fn a_client_that_promised_heartbeats_must_send_them() {
 
 #[tokio::test]
 async fn who_sends_too_fast_is_told_and_who_does_not_stop_is_closed() {
-    let server = Setup::new()
-        .set("connection", "frames_per_second = 5")
-        .start();
+    let server = Server::with("connection", "frames_per_second = 5");
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     for _ in 0..10 {
         jim.send(r#"{"event":"hotsock.ping"}"#).await;
@@ -90,9 +82,7 @@ async fn who_sends_too_fast_is_told_and_who_does_not_stop_is_closed() {
 
 #[tokio::test]
 async fn a_server_that_is_full_says_so() {
-    let server = Setup::new()
-        .set("connection", "max_connections = 1")
-        .start();
+    let server = Server::with("connection", "max_connections = 1");
     let jim = Client::connect(&server, &Token::of("Jim")).await;
     let token = Token::of("Pam").for_server(&server);
     let (status, body) = Client::try_connect(&server, &token).await.err().unwrap();

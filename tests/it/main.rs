@@ -12,11 +12,14 @@
 mod support;
 
 mod admin;
+mod bad_input;
 mod capacity;
 mod channels;
 mod crash;
 mod dev;
 mod dialogue;
+mod feed;
+mod history;
 mod hostile;
 mod http;
 mod lifetime;
@@ -26,6 +29,8 @@ mod openapi;
 mod pages;
 mod permissions;
 mod presence;
+mod publish;
+mod replay;
 mod restart;
 mod slow;
 mod storage;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token, in_time};
+use crate::support::{Client, Server, Setup, Token};
 
 /// A token whose messages on every channel have these directives.
 fn token(uid: &str, directives: Value) -> Token {
@@ -128,9 +129,10 @@ async fn ids_grow_across_restarts() {
         for _ in 0..3 {
             let body =
                 json!({"channel": "c", "event": "e", "store": 60, "eagerIdGeneration": true});
-            let answer = server.api("POST", "/publish", &body.to_string()).await;
-            assert_eq!(answer.status, 202, "{answer:?}");
-            let id = answer.json()["id"].as_str().unwrap().to_owned();
+            let id = server.publish(body).await["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             assert!(id > last, "{id} after {last}");
             last = id;
         }
@@ -157,17 +159,9 @@ async fn a_kill_under_load_keeps_every_stored_message_that_was_acknowledged() {
                         // Some are larger than one record.
                         "data": [n, message, "x".repeat(if message % 5 == 0 { 20_000 } else { 10 })],
                     });
-                    let body = body.to_string();
-                    let request = server.api("POST", "/publish", &body);
-                    let attempt = {
-                        // The connection breaks when the server is killed.
-                        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(request))
-                    };
-                    match attempt.await {
-                        Ok(answer) if answer.status == 202 => {
-                            told.push(answer.json()["id"].as_str().unwrap().to_owned());
-                        }
-                        _ => return told,
+                    match server.publish_unless_gone(body).await {
+                        Some(answer) => told.push(answer["id"].as_str().unwrap().to_owned()),
+                        None => return told,
                     }
                 }
                 told
@@ -175,15 +169,9 @@ async fn a_kill_under_load_keeps_every_stored_message_that_was_acknowledged() {
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    server.signal(rustix::process::Signal::KILL);
-    let mut told = Vec::new();
-    for publisher in publishers {
-        told.extend(in_time("the end", publisher).await.unwrap());
-    }
+    let told = Server::end_under(&mut server, Signal::KILL, publishers).await;
+    let told: Vec<String> = told.into_iter().flatten().collect();
     assert!(told.len() > 20, "{}", told.len());
-    let owned = Arc::get_mut(&mut server).unwrap();
-    owned.kill();
-    owned.run_again();
     let token = Token::of("Jim").channels(json!({"c": {"subscribe": true, "historyStart": 0}}));
     let mut jim = Client::connect(&server, &token).await;
     jim.subscribe("c").await;
@@ -193,7 +181,7 @@ async fn a_kill_under_load_keeps_every_stored_message_that_was_acknowledged() {
         if let Some(last) = listed.last() {
             body["after"] = json!(last);
         }
-        let answer = server.client_api(&jim, "listMessages", &body).await.json();
+        let answer = server.list(&jim, &body).await;
         let page = answer["messages"].as_array().unwrap();
         if page.is_empty() {
             break;

@@ -18,12 +18,6 @@ async fn reader(server: &Server) -> Client {
     client
 }
 
-async fn publish(server: &Server, body: Value) -> Value {
-    let answer = server.api("POST", "/publish", &body.to_string()).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    answer.json()["id"].clone()
-}
-
 #[tokio::test]
 async fn a_page_of_messages_ends_at_a_megabyte_whatever_it_is_made_of() {
     let server = Server::start();
@@ -68,8 +62,8 @@ async fn many_reactions_are_counted_and_listed_page_by_page() {
     let server = Arc::new(Server::start());
     let reader = reader(&server).await;
     let message = json!({"channel": "c", "event": "e", "store": 600, "eagerIdGeneration": true});
-    let id = publish(&server, message.clone()).await;
-    let next = publish(&server, message).await;
+    let id = server.publish(message.clone()).await["id"].clone();
+    let next = server.publish(message).await["id"].clone();
     let mut reactors = JoinSet::new();
     for first in 0..8 {
         let (server, id) = (Arc::clone(&server), id.clone());
@@ -79,7 +73,7 @@ async fn many_reactions_are_counted_and_listed_page_by_page() {
                 let body = json!({"channel": "c", "event": "hotsock.messageReaction", "data": {
                     "uid": format!("user-{n}"), "umd": "m".repeat(1_000),
                     "messageId": id, "reaction": reaction, "action": "add"}});
-                publish(&server, body).await;
+                server.publish(body).await;
             }
         });
     }

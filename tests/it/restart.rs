@@ -9,14 +9,18 @@ use crate::support::{Client, Server, Setup, Token};
 
 const CHANNEL: &str = "presence.room";
 
-fn setup(boot_grace: &str) -> Setup {
-    Setup::new().set("presence", &format!("boot_grace = {boot_grace:?}"))
-}
-
 async fn join(server: &Server, uid: &str, umd: Value) -> (Client, Value) {
     let mut client = Client::connect(server, &Token::of(uid).umd(umd)).await;
     let answer = client.subscribe(CHANNEL).await;
     (client, serde_json::from_str(&answer).unwrap())
+}
+
+/// The two of them in the channel, who have heard all that there is to hear.
+async fn jim_and_pam(server: &Server) -> (Client, Client) {
+    let (mut jim, _) = join(server, "Jim", Value::Null).await;
+    let (pam, _) = join(server, "Pam", Value::Null).await;
+    assert_eq!(jim.next_json().await["event"], "hotsock.memberAdded");
+    (jim, pam)
 }
 
 fn uids(list: &Value) -> Vec<&str> {
@@ -34,7 +38,7 @@ fn stop(server: &mut Server, kill: bool) {
 }
 
 async fn who_returns_was_never_away(kill: bool) {
-    let mut server = setup("3s").start();
+    let mut server = Setup::new().boot_grace("3s").start();
     let (_jim, _) = join(&server, "Jim", Value::Null).await;
     let (_pam, _) = join(&server, "Pam", json!("first")).await;
     let (_dwight, _) = join(&server, "Dwight", Value::Null).await;
@@ -87,10 +91,8 @@ async fn after_a_stop_who_returns_was_never_away() {
 
 #[tokio::test]
 async fn a_stop_closes_with_1001_and_a_second_start_within_the_grace_shows_nobody_leaving() {
-    let mut server = setup("60s").start();
-    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
-    let (mut pam, _) = join(&server, "Pam", Value::Null).await;
-    jim.next().await;
+    let mut server = Setup::new().boot_grace("60s").start();
+    let (mut jim, mut pam) = jim_and_pam(&server).await;
     server.terminate();
     assert_eq!(jim.closed().await.0, 1001);
     assert_eq!(pam.closed().await.0, 1001);
@@ -111,7 +113,7 @@ async fn a_stop_closes_with_1001_and_a_second_start_within_the_grace_shows_nobod
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_who_has_said_goodbye() {
-    let mut server = setup("60s").start();
+    let mut server = Setup::new().boot_grace("60s").start();
     let (mut jim, _) = join(&server, "Jim", Value::Null).await;
     server.signal(Signal::TERM);
     assert_eq!(jim.closed().await.0, 1001);
@@ -124,10 +126,9 @@ async fn a_stop_does_not_wait_for_who_has_said_goodbye() {
 
 #[tokio::test]
 async fn without_a_grace_the_roll_call_comes_before_anybody_can_connect() {
-    let mut server = setup("0s").start();
+    let mut server = Setup::new().boot_grace("0s").start();
     let (_jim, _) = join(&server, "Jim", Value::Null).await;
-    server.kill();
-    server.run_again();
+    server.crash();
     assert_eq!(server.channel(CHANNEL).await["members"], json!([]));
     let (mut pam, answer) = join(&server, "Pam", Value::Null).await;
     assert_eq!(uids(&answer["data"]), ["Pam"]);
@@ -136,10 +137,12 @@ async fn without_a_grace_the_roll_call_comes_before_anybody_can_connect() {
 
 #[tokio::test]
 async fn absent_members_count_and_can_be_full() {
-    let mut server = setup("60s").set("presence", "channel_bytes = 64").start();
+    let mut server = Setup::new()
+        .boot_grace("60s")
+        .set("presence", "channel_bytes = 64")
+        .start();
     let (_jim, _) = join(&server, "Jim", json!("x".repeat(20))).await;
-    server.kill();
-    server.run_again();
+    server.crash();
     let mut pam = Client::connect(&server, &Token::of("Pam").umd(json!("x".repeat(30)))).await;
     pam.send(r#"{"event":"hotsock.subscribe","channel":"presence.room"}"#)
         .await;
@@ -148,28 +151,21 @@ async fn absent_members_count_and_can_be_full() {
 
 #[tokio::test]
 async fn who_unsubscribed_before_the_stop_is_not_back_after_it() {
-    let mut server = setup("60s").start();
-    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
-    let (mut pam, _) = join(&server, "Pam", Value::Null).await;
-    jim.next().await;
+    let mut server = Setup::new().boot_grace("60s").start();
+    let (_jim, mut pam) = jim_and_pam(&server).await;
     assert!(
         pam.unsubscribe(CHANNEL)
             .await
             .contains("hotsock.unsubscribed")
     );
-    server.kill();
-    server.run_again();
+    server.crash();
     assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim"]);
 }
 
 #[tokio::test]
 async fn a_brief_drop_does_not_show_but_an_unsubscribe_does() {
-    let server = Setup::new()
-        .set("presence", "disconnect_grace = \"60s\"")
-        .start();
-    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
-    let (pam, _) = join(&server, "Pam", Value::Null).await;
-    jim.next().await;
+    let server = Server::with("presence", "disconnect_grace = \"60s\"");
+    let (mut jim, pam) = jim_and_pam(&server).await;
     pam.close().await;
     jim.expect_silence().await;
     let (mut pam, answer) = join(&server, "Pam", Value::Null).await;
@@ -181,12 +177,8 @@ async fn a_brief_drop_does_not_show_but_an_unsubscribe_does() {
 
 #[tokio::test]
 async fn a_drop_that_lasts_shows_once() {
-    let server = Setup::new()
-        .set("presence", "disconnect_grace = \"500ms\"")
-        .start();
-    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
-    let (pam, _) = join(&server, "Pam", Value::Null).await;
-    jim.next().await;
+    let server = Server::with("presence", "disconnect_grace = \"500ms\"");
+    let (mut jim, pam) = jim_and_pam(&server).await;
     pam.close().await;
     let removed = jim.next_json().await;
     assert_eq!(removed["event"], "hotsock.memberRemoved");
@@ -196,14 +188,12 @@ async fn a_drop_that_lasts_shows_once() {
 
 #[tokio::test]
 async fn a_dropped_member_is_absent_for_the_roll_call_too() {
-    let mut server = setup("60s")
+    let mut server = Setup::new()
+        .boot_grace("60s")
         .set("presence", "disconnect_grace = \"60s\"")
         .start();
-    let (mut jim, _) = join(&server, "Jim", Value::Null).await;
-    let (pam, _) = join(&server, "Pam", Value::Null).await;
-    jim.next().await;
+    let (_jim, pam) = jim_and_pam(&server).await;
     pam.close().await;
-    server.kill();
-    server.run_again();
+    server.crash();
     assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim", "Pam"]);
 }

@@ -108,8 +108,8 @@ async fn who_does_not_read_is_closed_while_fifty_others_get_everything_in_order(
     }
     expect_closed_as_slow(slow).await;
     let sent = publish_to_all(4).await;
-    let end = json!({"channel": CHANNEL, "event": "end"}).to_string();
-    assert_eq!(server.api("POST", "/publish", &end).await.status, 202);
+    let end = json!({"channel": CHANNEL, "event": "end"});
+    server.publish(end).await;
     let mut counts = BTreeSet::new();
     for other in others {
         counts.insert(in_time("the end", other).await.unwrap());

@@ -208,8 +208,7 @@ async fn a_single_use_token_works_once_also_across_restarts() {
     let (first, second) = (once("1").for_server(&server), once("2").for_server(&server));
     assert!(Client::try_connect(&server, &first).await.is_ok());
     assert_eq!(refused(&server, &first).await, "TOKEN_ALREADY_USED");
-    server.kill();
-    server.run_again();
+    server.crash();
     assert_eq!(refused(&server, &first).await, "TOKEN_ALREADY_USED");
     assert!(Client::try_connect(&server, &second).await.is_ok());
     server.terminate();

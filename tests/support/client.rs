@@ -33,6 +33,15 @@ pub struct Client {
     pings: u64,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+enum NotConnected {
+    /// The server's answer says so: a status and a body.
+    Refused(u16, String),
+    /// There was none.
+    Gone(String),
+}
+
 impl Client {
     /// Connects with a token.
     pub async fn connect(server: &Server, token: &Token) -> Self {
@@ -49,6 +58,14 @@ impl Client {
         (client, answer)
     }
 
+    /// Connects as Jim, who may do everything and has metadata, and subscribes to `channel`.
+    pub async fn jim(server: &Server, channel: &str) -> Self {
+        let token = Token::everything("Jim").umd(json!({"a": 1}));
+        let mut client = Self::connect(server, &token).await;
+        client.subscribe(channel).await;
+        client
+    }
+
     /// Connects, if the server lets it; else the status and the body of its answer.
     pub async fn try_connect(server: &Server, token: &str) -> Result<Self, (u16, String)> {
         Self::request(server, &format!("/v1?token={token}"), None).await
@@ -61,7 +78,18 @@ impl Client {
         authorization: Option<&str>,
     ) -> Result<Self, (u16, String)> {
         let stream = tls(server, server.roots()).await.unwrap();
-        Self::upgrade(stream, target, authorization).await
+        match Self::upgrade(stream, target, authorization).await {
+            Ok(client) => Ok(client),
+            Err(NotConnected::Refused(status, body)) => Err((status, body)),
+            Err(NotConnected::Gone(error)) => panic!("{error}"),
+        }
+    }
+
+    /// Connects with a token while the server may go; `None` where it is gone, or about to go.
+    pub async fn unless_gone(server: &Server, token: &Token) -> Option<Self> {
+        let stream = tls(server, server.roots()).await.ok()?;
+        let target = format!("/v1?token={}", token.for_server(server));
+        Self::upgrade(stream, &target, None).await.ok()
     }
 
     /// Connects with a token, with so small a buffer in the system that it is soon felt when the client does not read.
@@ -72,14 +100,14 @@ impl Client {
         let stream = tls_over(stream, server.roots()).await.unwrap();
         let target = format!("/v1?token={}", token.for_server(server));
         let client = Self::upgrade(stream, &target, None).await;
-        client.unwrap_or_else(|(status, body)| panic!("refused with {status}: {body}"))
+        client.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     async fn upgrade(
         stream: TlsStream<TcpStream>,
         target: &str,
         authorization: Option<&str>,
-    ) -> Result<Self, (u16, String)> {
+    ) -> Result<Self, NotConnected> {
         let mut request = hyper::Request::builder()
             .uri(format!("wss://localhost{target}"))
             .header("Host", "localhost")
@@ -96,9 +124,9 @@ impl Client {
             Err(Error::Http(answer)) => {
                 let body = answer.body().clone().unwrap_or_default();
                 let body = String::from_utf8_lossy(&body).into_owned();
-                return Err((answer.status().as_u16(), body));
+                return Err(NotConnected::Refused(answer.status().as_u16(), body));
             }
-            Err(error) => panic!("{error}"),
+            Err(error) => return Err(NotConnected::Gone(error.to_string())),
         };
         let mut client = Self {
             socket,
@@ -108,7 +136,10 @@ impl Client {
             connected: Value::Null,
             pings: 0,
         };
-        client.first = client.next().await;
+        client.first = match in_time("the first frame", client.socket.next()).await {
+            Some(Ok(Message::Text(text))) => text.to_string(),
+            other => return Err(NotConnected::Gone(format!("{other:?}"))),
+        };
         client.connected = serde_json::from_str(&client.first).unwrap();
         let data = &client.connected["data"];
         assert_eq!(client.connected["event"], "hotsock.connected");
@@ -121,6 +152,27 @@ impl Client {
     pub async fn send(&mut self, text: &str) {
         let sent = self.socket.send(Message::text(text)).await;
         sent.unwrap_or_else(|error| panic!("cannot send {text}: {error}"));
+    }
+
+    /// Sends a request while the server may go, and reads on to its answer; `None` where the server is gone before that.
+    pub async fn ask(
+        &mut self,
+        request: &Value,
+        is_answer: impl Fn(&Value) -> bool,
+    ) -> Option<Value> {
+        let request = Message::text(request.to_string());
+        self.socket.send(request).await.ok()?;
+        loop {
+            match in_time("an answer", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(&text).unwrap();
+                    if is_answer(&frame) {
+                        return Some(frame);
+                    }
+                }
+                _ => return None,
+            }
+        }
     }
 
     /// Subscribes, and returns what came next.

@@ -4,16 +4,20 @@
 //! by what came instead. A process that is dropped is killed; if its test is failing, what it said is printed.
 
 mod client;
+mod dice;
 mod http;
 mod process;
+mod receiver;
 mod server;
 mod token;
 
 use std::time::Duration;
 
 pub use client::Client;
-pub use http::Answer;
+pub use dice::Dice;
+pub use http::{Answer, ids};
 pub use process::Process;
+pub use receiver::{Mood, Received, Receiver};
 pub use server::{API_KEY, Server, Setup};
 pub use token::{Token, now};
 

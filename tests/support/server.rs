@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +14,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
-use super::Process;
+use super::{Process, in_time};
 
 /// The key to the server HTTP API.
 pub const API_KEY: &str = "an-api-key-that-only-the-tests-know-and-use";
@@ -42,6 +44,11 @@ impl Setup {
     pub fn set(mut self, section: &str, line: &str) -> Self {
         self.lines.push((section.to_owned(), line.to_owned()));
         self
+    }
+
+    /// How long the members of before a start have to return.
+    pub fn boot_grace(self, grace: &str) -> Self {
+        self.set("presence", &format!("boot_grace = {grace:?}"))
     }
 
     /// `[[auth.keys]]` in place of the usual key.
@@ -127,6 +134,11 @@ impl Server {
     /// Starts the usual one and waits until it is ready.
     pub fn start() -> Self {
         Setup::new().start()
+    }
+
+    /// Starts one with this line in a section of its configuration.
+    pub fn with(section: &str, line: &str) -> Self {
+        Setup::new().set(section, line).start()
     }
 
     fn start_with(setup: Setup) -> Self {
@@ -233,6 +245,28 @@ impl Server {
     /// A power cut, as far as a process can have one.
     pub fn kill(&mut self) {
         self.run = None;
+    }
+
+    /// A power cut, and the start after it.
+    pub fn crash(&mut self) {
+        self.kill();
+        self.run_again();
+    }
+
+    /// Sends it a signal while `tasks` use it. When they have come to an end by that, it is started again. Returns what
+    /// the tasks did.
+    pub async fn end_under<T>(
+        server: &mut Arc<Self>,
+        signal: Signal,
+        tasks: Vec<JoinHandle<T>>,
+    ) -> Vec<T> {
+        server.signal(signal);
+        let mut done = Vec::new();
+        for task in tasks {
+            done.push(in_time("the end of a task", task).await.unwrap());
+        }
+        Arc::get_mut(server).expect("nobody else has it").crash();
+        done
     }
 
     /// Stops it as systemd does; it must end well.

@@ -93,8 +93,7 @@ impl Stage {
         let mut witness = Client::connect(&server, &everything).await;
         for channel in &channels {
             let old = json!({"channel": channel, "event": OLD, "store": 600});
-            let answer = server.api("POST", "/publish", &old.to_string()).await;
-            assert_eq!(answer.status, 202, "{answer:?}");
+            server.publish(old).await;
             let answer = witness.subscribe(channel).await;
             assert!(answer.contains("hotsock.subscribed"), "{answer}");
         }

@@ -1,0 +1,57 @@
+//! `GET /events` (section 13).
+
+use crate::support::{API_KEY, Client, Server, Setup};
+
+#[tokio::test]
+async fn a_feed_goes_on_where_its_reader_left_off_also_across_a_kill() {
+    let mut server = Setup::new().boot_grace("0s").start();
+    let read = async |server: &Server, query: &str, last: Option<&str>| {
+        let mut request = hyper::Request::builder()
+            .uri(format!("/events?follow=false&{query}"))
+            .header("authorization", format!("Bearer {API_KEY}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = server.http(request.body(String::new()).unwrap()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.headers["content-type"], "text/event-stream");
+        let field = |event: &str, name: &str| {
+            let line = event.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().to_owned()
+        };
+        let events = answer
+            .text
+            .split("\n\n")
+            .filter(|event| event.contains("event: "));
+        events
+            .map(|event| (field(event, "id: "), field(event, "event: ")))
+            .collect::<Vec<(String, String)>>()
+    };
+    // Nobody has asked yet, so nothing is kept; from now on it is.
+    assert_eq!(
+        read(
+            &server,
+            "types=hotsock.memberAdded,hotsock.memberRemoved",
+            None
+        )
+        .await,
+        []
+    );
+    let jim = Client::join(&server, "Jim", "presence.a").await;
+    let types = "types=hotsock.memberAdded,hotsock.memberRemoved&after=0";
+    let events = read(&server, types, None).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    let (first, kind) = &events[0];
+    assert_eq!(kind, "hotsock.memberAdded");
+    server.kill();
+    drop(jim);
+    server.run_again();
+    let events = read(&server, types, Some(first)).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].1, "hotsock.memberRemoved");
+    // Of another database, or of a type that was not kept: the gap is told.
+    let events = read(&server, types, Some("00000000-1")).await;
+    assert_eq!(events[0].1, "rollcall.gap");
+    let events = read(&server, "types=hotsock.connected", Some(first)).await;
+    assert_eq!(events[0].1, "rollcall.gap");
+}

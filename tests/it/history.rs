@@ -1,0 +1,178 @@
+//! Stored messages and their reactions, read over the Client HTTP API (sections 9 and 11).
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Server, ids};
+
+#[tokio::test]
+async fn history_is_paged_both_ways() {
+    let server = Server::start();
+    let jim = Client::jim(&server, "c").await;
+    let mut all = Vec::new();
+    for n in 0..130 {
+        let body = json!({"channel": "c", "event": "e", "data": n, "store": 600, "eagerIdGeneration": true});
+        all.push(
+            server.publish(body).await["id"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    let list = async |body: Value| server.list(&jim, &body).await;
+    assert_eq!(ids(&list(json!({"channel": "c"})).await), all[..100]);
+    assert_eq!(
+        ids(&list(json!({"channel": "c", "after": all[99]})).await),
+        all[100..]
+    );
+    assert_eq!(
+        ids(&list(json!({"channel": "c", "before": all[2]})).await),
+        all[..2]
+    );
+    let between = json!({"channel": "c", "after": all[9], "before": all[12]});
+    assert_eq!(ids(&list(between).await), all[10..12]);
+    let newest: Vec<String> = all.iter().rev().take(100).cloned().collect();
+    assert_eq!(
+        ids(&list(json!({"channel": "c", "reverse": true})).await),
+        newest
+    );
+    let older: Vec<String> = all[..30].iter().rev().cloned().collect();
+    let page = json!({"channel": "c", "reverse": true, "before": all[30]});
+    assert_eq!(ids(&list(page).await), older);
+    let body = json!({"channel": "c", "before": all[1]});
+    let first = server.client_api(&jim, "listMessages", &body).await;
+    assert_eq!(
+        first.text,
+        format!(
+            r#"{{"messages":[{{"id":"{}","event":"e","channel":"c","data":0,"meta":null}}]}}"#,
+            all[0]
+        )
+    );
+}
+
+#[tokio::test]
+async fn without_a_history_start_one_sees_what_came_since_one_is_there() {
+    let server = Server::start();
+    let before = server
+        .publish(
+            json!({"channel": "c", "event": "before", "store": 600, "eagerIdGeneration": true}),
+        )
+        .await;
+    let (late, _) = Client::join(&server, "late", "c").await;
+    server
+        .publish(json!({"channel": "c", "event": "after", "store": 600}))
+        .await;
+    let answer = server
+        .client_api(&late, "listMessages", &json!({"channel": "c"}))
+        .await;
+    let messages = answer.json()["messages"].as_array().unwrap().clone();
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0]["event"], "after");
+    for (message, status) in [
+        (before["id"].clone(), 404),
+        (messages[0]["id"].clone(), 200),
+    ] {
+        let body = json!({"channel": "c", "messageId": message});
+        let answer = server.client_api(&late, "listReactions", &body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn reactions_are_counted_once_for_each_user_and_told() {
+    let server = Server::start();
+    let mut jim = Client::jim(&server, "c").await;
+    let body = json!({"channel": "c", "event": "e", "store": 600, "eagerIdGeneration": true});
+    let id = server.publish(body).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    jim.next().await;
+    let react = |action: &str| {
+        json!({"event": "hotsock.messageReaction", "channel": "c",
+               "data": {"messageId": id, "reaction": "thumbsup", "action": action}})
+        .to_string()
+    };
+    jim.send(&react("add")).await;
+    let told = jim.next_json().await;
+    assert_eq!(told["event"], "hotsock.messageReactionAdded");
+    assert_eq!(
+        told["data"],
+        json!({"messageId": id, "reaction": "thumbsup", "action": "add"})
+    );
+    assert_eq!(told["meta"], json!({"uid": "Jim", "umd": {"a": 1}}));
+    // A repeat changes and sends nothing.
+    jim.send(&react("add")).await;
+    jim.expect_silence().await;
+    let other = json!({"channel": "c", "event": "hotsock.messageReaction",
+        "data": {"uid": "Pam", "messageId": id, "reaction": "thumbsup", "action": "add"}});
+    server.publish(other).await;
+    assert_eq!(
+        jim.next_json().await["meta"],
+        json!({"uid": "Pam", "umd": null})
+    );
+    let list = async |expand: bool| {
+        let body = json!({"channel": "c", "expandReactions": expand});
+        let answer = server.list(&jim, &body).await;
+        answer["messages"][0]["reactions"].clone()
+    };
+    assert_eq!(list(false).await, json!({"thumbsup": {"count": 2}}));
+    assert_eq!(
+        list(true).await,
+        json!({"thumbsup": {"count": 2, "items": [{"uid": "Jim", "umd": {"a": 1}}, {"uid": "Pam"}]}})
+    );
+    let answer = server
+        .client_api(
+            &jim,
+            "listReactions",
+            &json!({"channel": "c", "messageId": id}),
+        )
+        .await;
+    assert_eq!(
+        answer.json()["reactions"],
+        json!([{"reaction": "thumbsup", "uid": "Jim", "umd": {"a": 1}}, {"reaction": "thumbsup", "uid": "Pam"}])
+    );
+    jim.send(&react("remove")).await;
+    assert_eq!(
+        jim.next_json().await["event"],
+        "hotsock.messageReactionRemoved"
+    );
+    jim.send(&react("remove")).await;
+    jim.expect_silence().await;
+    for (frame, code) in [
+        (react("shrug"), "INVALID_MESSAGE"),
+        (
+            react("add").replace("thumbsup", "thumbs#up"),
+            "INVALID_REACTION",
+        ),
+        (
+            react("add").replace("thumbsup", &"x".repeat(101)),
+            "INVALID_REACTION",
+        ),
+        (
+            react("add").replace(&id, "01H2BSNHFJXKF2XDFD8KMM36FF"),
+            "MESSAGE_NOT_FOUND",
+        ),
+    ] {
+        jim.send(&frame).await;
+        jim.expect_error(code).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_and_its_reactions_expire() {
+    let server = Server::start();
+    let jim = Client::jim(&server, "c").await;
+    let body = json!({"channel": "c", "event": "e", "store": 2, "eagerIdGeneration": true});
+    let id = server.publish(body).await["id"].clone();
+    let list = json!({"channel": "c"});
+    assert_eq!(ids(&server.list(&jim, &list).await).len(), 1);
+    let begun = std::time::Instant::now();
+    while !ids(&server.list(&jim, &list).await).is_empty() {
+        assert!(begun.elapsed().as_secs() < 15);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let reaction = json!({"channel": "c", "event": "hotsock.messageReaction",
+        "data": {"uid": "Pam", "messageId": id, "reaction": "x", "action": "add"}});
+    let answer = server.api("POST", "/publish", &reaction.to_string()).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+}
