@@ -8,7 +8,8 @@ use super::{Failure, admin, output};
 
 /// Show events out: what back ends are told
 ///
-/// Prints the events that are kept and ends, or, with --follow, those that happen from now on. It speaks to the server on
+/// Prints the events that are kept and ends, or, with --follow, those that happen from now on: when it happened, the
+/// event's id, its type, the channel, and who and what. It speaks to the server on
 /// this machine by its admin socket (admin.socket in the configuration); whoever may open that file may ask. Types that
 /// neither a webhook nor a reader of GET /events wants are not kept; asking for them here keeps them from now on, for
 /// events.retention.
@@ -84,6 +85,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// One event of a stream, line by line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct ServerSentEvent {
+    /// When it happened.
+    time: String,
+    id: String,
     kind: String,
     data: String,
 }
@@ -95,7 +99,11 @@ impl ServerSentEvent {
             let whole = std::mem::take(self);
             return (!whole.data.is_empty()).then_some(whole);
         }
-        if let Some(kind) = line.strip_prefix("event: ") {
+        if let Some(time) = line.strip_prefix(": ") {
+            time.clone_into(&mut self.time);
+        } else if let Some(id) = line.strip_prefix("id: ") {
+            id.clone_into(&mut self.id);
+        } else if let Some(kind) = line.strip_prefix("event: ") {
             kind.clone_into(&mut self.kind);
         } else if let Some(data) = line.strip_prefix("data: ") {
             self.data.push_str(data);
@@ -116,7 +124,8 @@ fn print(event: &ServerSentEvent, json: bool) -> Result<(), Failure> {
     }
     let body: Value = serde_json::from_str(&event.data)
         .map_err(|error| Failure::Failed(format!("an event makes no sense: {error}")))?;
-    output::say(&output::harmless(&summary(&body)))
+    let line = format!("{} {} {}", event.time, event.id, summary(&body));
+    output::say(&output::harmless(&line))
 }
 
 /// An event on one line: its type, the channel, who, and what else there is to it.
@@ -163,6 +172,7 @@ mod tests {
             "",
             ":",
             "",
+            ": 2026-11-24T14:00:00Z",
             "id: a-1",
             "event: x",
             "data: {}",
@@ -172,7 +182,13 @@ mod tests {
             all.extend(event.line(line));
         }
         assert_eq!(all.len(), 1);
-        assert_eq!((all[0].kind.as_str(), all[0].data.as_str()), ("x", "{}"));
+        let expected = ServerSentEvent {
+            time: "2026-11-24T14:00:00Z".to_owned(),
+            id: "a-1".to_owned(),
+            kind: "x".to_owned(),
+            data: "{}".to_owned(),
+        };
+        assert_eq!(all[0], expected);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tracing::{debug, error};
 use super::answer::{Answer, Body, refusal, unavailable};
 use super::{Shared, body};
 use crate::events::{EventId, Feed, FeedItem, FeedStart, Outbox};
+use crate::hub::rfc3339;
 use crate::protocol::{EventKind, EventKinds, Refusal};
 
 /// How often a feed on which nothing happens says that it is alive; also how soon a reader that is gone is noticed.
@@ -136,7 +137,9 @@ fn text(item: &FeedItem) -> Bytes {
     let _ = match item {
         FeedItem::Event(event) => write!(
             text,
-            "id: {}\nevent: {}\ndata: {}\n\n",
+            // When it happened is for people: a comment, which programs pass over.
+            ": {}\nid: {}\nevent: {}\ndata: {}\n\n",
+            rfc3339(event.at / 1000),
             event.id,
             event.kind.name(),
             String::from_utf8_lossy(&event.body)

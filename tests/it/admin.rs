@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 
+use rollcall::events::EventId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -70,13 +71,21 @@ async fn events_are_shown_as_they_happen_and_those_that_are_kept() {
     .await;
     let (jim, _) = Client::join(&server, "Jim", "presence.a").await;
     jim.close().await;
-    let mut seen = Vec::new();
+    let (mut seen, mut ids) = (Vec::new(), Vec::new());
     while seen.len() < 8 {
         let line = in_time("an event", lines.next_line())
             .await
             .unwrap()
             .unwrap();
-        seen.push(line);
+        // When, and which; then what.
+        let parts: Vec<&str> = line.splitn(3, ' ').collect();
+        assert!(
+            parts[0].ends_with('Z') && parts[0].starts_with("20"),
+            "{line}"
+        );
+        assert!(parts[1].parse::<EventId>().is_ok(), "{line}");
+        ids.push(parts[1].to_owned());
+        seen.push(parts[2].to_owned());
     }
     assert!(seen[0].starts_with("connected "), "{seen:?}");
     assert_eq!(
@@ -84,6 +93,9 @@ async fn events_are_shown_as_they_happen_and_those_that_are_kept() {
         "memberAdded            presence.a uid=Jim members=1"
     );
     assert!(seen[5].contains("reason=disconnected"), "{seen:?}");
+    let after = text(&output(&server, &["events", "--after", &ids[6]]));
+    assert!(after.trim_end().ends_with(&seen[7]), "{after}");
+    assert_eq!(after.lines().count(), 1);
     let shown = text(&output(
         &server,
         &["events", "--types", "memberRemoved", "--json"],
