@@ -47,45 +47,32 @@ fn message(channels: Value, name: &str, event: &str, check: impl FnOnce(MessageP
 
 #[test]
 fn each_channel_directive_permits_its_own_and_nothing_else() {
+    let with = |set: fn(&mut ChannelPermissions)| {
+        let mut all = NO_CHANNEL;
+        set(&mut all);
+        all
+    };
     for (directives, expected) in [
         (json!({}), NO_CHANNEL),
         (
             json!({ "subscribe": true }),
-            ChannelPermissions {
-                subscribe: true,
-                ..NO_CHANNEL
-            },
+            with(|all| all.subscribe = true),
         ),
         (json!({ "subscribe": false }), NO_CHANNEL),
         (json!({ "autoSubscribe": true }), NO_CHANNEL),
         (json!({ "alias": "x" }), NO_CHANNEL),
-        (
-            json!({ "getInfo": true }),
-            ChannelPermissions {
-                get_info: true,
-                ..NO_CHANNEL
-            },
-        ),
+        (json!({ "getInfo": true }), with(|all| all.get_info = true)),
         (
             json!({ "historyStart": 0 }),
-            ChannelPermissions {
-                history_start: Some(0),
-                ..NO_CHANNEL
-            },
+            with(|all| all.history_start = Some(0)),
         ),
         (
             json!({ "omitFromSubCount": true }),
-            ChannelPermissions {
-                omit_from_sub_count: true,
-                ..NO_CHANNEL
-            },
+            with(|all| all.omit_from_sub_count = true),
         ),
         (
             json!({ "umdUpdate": true }),
-            ChannelPermissions {
-                umd_update: true,
-                ..NO_CHANNEL
-            },
+            with(|all| all.umd_update = true),
         ),
     ] {
         let channels = json!({ "a": directives });
@@ -101,61 +88,40 @@ fn each_channel_directive_permits_its_own_and_nothing_else() {
 #[test]
 fn each_message_directive_permits_its_own_and_nothing_else() {
     let list: Box<[Box<str>]> = ["a".into(), "b".into()].into();
+    let with = |set: fn(&mut MessagePermissions<'_>)| {
+        let mut all = NO_MESSAGE;
+        set(&mut all);
+        all
+    };
     for (directives, expected) in [
         (json!({}), NO_MESSAGE),
-        (
-            json!({ "publish": true }),
-            MessagePermissions {
-                publish: true,
-                ..NO_MESSAGE
-            },
-        ),
+        (json!({ "publish": true }), with(|all| all.publish = true)),
         (
             json!({ "broadcast": true }),
-            MessagePermissions {
-                publish: true,
-                broadcast: true,
-                ..NO_MESSAGE
-            },
+            with(|all| {
+                all.publish = true;
+                all.broadcast = true;
+            }),
         ),
         (json!({ "publish": false, "broadcast": true }), NO_MESSAGE),
         (
             json!({ "publish": true, "broadcast": false }),
-            MessagePermissions {
-                publish: true,
-                ..NO_MESSAGE
-            },
+            with(|all| all.publish = true),
         ),
         (json!({ "broadcast": false }), NO_MESSAGE),
         (
             json!({ "publish": true, "broadcast": true }),
-            MessagePermissions {
-                publish: true,
-                broadcast: true,
-                ..NO_MESSAGE
-            },
+            with(|all| {
+                all.publish = true;
+                all.broadcast = true;
+            }),
         ),
-        (
-            json!({ "echo": true }),
-            MessagePermissions {
-                echo: true,
-                ..NO_MESSAGE
-            },
-        ),
+        (json!({ "echo": true }), with(|all| all.echo = true)),
         (
             json!({ "emitPubSubEvent": true }),
-            MessagePermissions {
-                emit_pub_sub_event: true,
-                ..NO_MESSAGE
-            },
+            with(|all| all.emit_pub_sub_event = true),
         ),
-        (
-            json!({ "react": true }),
-            MessagePermissions {
-                react: React::Any,
-                ..NO_MESSAGE
-            },
-        ),
+        (json!({ "react": true }), with(|all| all.react = React::Any)),
         (json!({ "react": false }), NO_MESSAGE),
         (
             json!({ "react": ["a", "b"] }),
@@ -166,18 +132,9 @@ fn each_message_directive_permits_its_own_and_nothing_else() {
         ),
         (
             json!({ "scheduleBefore": 9 }),
-            MessagePermissions {
-                schedule_before: Some(9),
-                ..NO_MESSAGE
-            },
+            with(|all| all.schedule_before = Some(9)),
         ),
-        (
-            json!({ "store": 60 }),
-            MessagePermissions {
-                store: 60,
-                ..NO_MESSAGE
-            },
-        ),
+        (json!({ "store": 60 }), with(|all| all.store = 60)),
     ] {
         let channels = json!({ "a": { "messages": { "e": directives } } });
         message(channels.clone(), "a", "e", |all| {
@@ -196,50 +153,25 @@ fn each_message_directive_permits_its_own_and_nothing_else() {
 
 #[test]
 fn each_storage_directive_permits_its_own_and_nothing_else() {
+    let with = |set: fn(&mut StoragePermissions)| {
+        let mut all = NO_STORAGE;
+        set(&mut all);
+        all
+    };
     for (directives, expected) in [
         (json!({}), NO_STORAGE),
-        (
-            json!({ "get": true }),
-            StoragePermissions {
-                get: true,
-                ..NO_STORAGE
-            },
-        ),
-        (
-            json!({ "set": true }),
-            StoragePermissions {
-                set: true,
-                ..NO_STORAGE
-            },
-        ),
-        (
-            json!({ "observe": true }),
-            StoragePermissions {
-                observe: true,
-                ..NO_STORAGE
-            },
-        ),
+        (json!({ "get": true }), with(|all| all.get = true)),
+        (json!({ "set": true }), with(|all| all.set = true)),
+        (json!({ "observe": true }), with(|all| all.observe = true)),
         (
             json!({ "emitPubSubEvent": true }),
-            StoragePermissions {
-                emit_pub_sub_event: true,
-                ..NO_STORAGE
-            },
+            with(|all| all.emit_pub_sub_event = true),
         ),
         (
             json!({ "scheduleBefore": 9 }),
-            StoragePermissions {
-                schedule_before: Some(9),
-                ..NO_STORAGE
-            },
+            with(|all| all.schedule_before = Some(9)),
         ),
-        (
-            json!({ "store": 60 }),
-            StoragePermissions {
-                store: 60,
-                ..NO_STORAGE
-            },
-        ),
+        (json!({ "store": 60 }), with(|all| all.store = 60)),
     ] {
         let channels = json!({ "a": { "storage": { "k": directives } } });
         assert_eq!(storage(channels.clone(), "a", "k"), expected, "{channels}");
