@@ -10,8 +10,9 @@ use super::error::{Path, TokenError};
 use super::grants::{
     ChannelDetails, ChannelGrant, Flags, Grants, Rule, RuleDetails, channel, message, storage,
 };
-use super::pattern::{Kind, Pattern, Regexes, is_channel_name};
+use super::pattern::{Kind, Pattern, Regexes};
 use super::read::{Entries, FromClaim, Integer, NumericDate, Object, Read, strings};
+use crate::protocol::names;
 
 /// The longest time a message or storage entry may be asked to be kept, in seconds (a hundred years).
 const MAX_STORE_SECONDS: i64 = 3_155_695_200;
@@ -307,7 +308,7 @@ fn alias(
     if pattern.exact().is_none() {
         return Err(path.invalid("it only on an exact channel name, not on a pattern"));
     }
-    if !is_channel_name(&alias) {
+    if names::check_channel(&alias).is_err() {
         return Err(path.invalid(
             "a channel name of 1 to 256 characters, none of * # , space or control characters",
         ));

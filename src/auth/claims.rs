@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use super::channels_claim::RawGrants;
 use super::error::{Path, TokenError};
 use super::grants::Grants;
-use super::pattern::{Regexes, has_at_most};
+use super::pattern::Regexes;
 use super::read::{Integer, NumericDate, Object, Read, Strings};
-use crate::protocol::Json;
+use crate::protocol::names::has_at_most;
+use crate::protocol::{Json, Limits};
 
 /// The longest `jti` of a single-use token, in characters: each is remembered in the database until the token expires.
 const MAX_JTI_CHARACTERS: usize = 256;
@@ -80,10 +81,7 @@ impl Claims {
 pub(super) struct Expectations {
     pub(super) audience: Option<String>,
     pub(super) issuer: Option<String>,
-    /// The longest `uid`, in characters.
-    pub(super) uid_characters: usize,
-    /// The longest `umd`, in bytes of compact JSON.
-    pub(super) umd_bytes: usize,
+    pub(super) limits: Limits,
 }
 
 /// The claims as read. `iat` is not among them, for it changes nothing; nor is anything unknown.
@@ -141,7 +139,7 @@ impl Claims {
         let expires_at = check_time(raw.exp, raw.nbf, now)?;
         check_origin(raw.aud, raw.iss, expected)?;
 
-        let uid = uid(raw.uid, expected.uid_characters)?;
+        let uid = uid(raw.uid, &expected.limits)?;
         let connection_id = text("connectionId", raw.connection_id)?;
         let names_connection =
             connection_id.is_some() || uid.as_ref().is_some_and(|uid| !uid.is_empty());
@@ -150,7 +148,7 @@ impl Claims {
             expires_at,
             single_use: single_use(raw.single_use, raw.jti)?,
             uid,
-            umd: umd(raw.umd, expected.umd_bytes)?,
+            umd: umd(raw.umd, &expected.limits)?,
             connection_id: connection_id.map(|id| Box::from(&*id)),
             keep_alive: flag("keepAlive", raw.keep_alive)?,
             heartbeat_timeout: heartbeat_timeout(raw.heartbeat_timeout)?,
@@ -258,22 +256,25 @@ fn single_use(
     }
 }
 
-fn uid(uid: Read<Cow<'_, str>>, max_characters: usize) -> Result<Option<Arc<str>>, TokenError> {
+fn uid(uid: Read<Cow<'_, str>>, limits: &Limits) -> Result<Option<Arc<str>>, TokenError> {
     match text("uid", uid)? {
-        Some(uid) if !has_at_most(&uid, max_characters) => {
-            Err(Path::Claim("uid").invalid(format!("at most {max_characters} characters")))
+        Some(uid) if !limits.allow_uid(&uid) => {
+            Err(Path::Claim("uid").invalid(format!("at most {} characters", limits.uid_characters)))
         }
         uid => Ok(uid.map(|uid| Arc::from(&*uid))),
     }
 }
 
-fn umd(umd: Option<&RawValue>, max_bytes: usize) -> Result<Option<Json>, TokenError> {
+fn umd(umd: Option<&RawValue>, limits: &Limits) -> Result<Option<Json>, TokenError> {
     let Some(raw) = umd else { return Ok(None) };
     let path = Path::Claim("umd");
     let umd = Json::from_raw(raw)
         .map_err(|error| path.invalid(format!("JSON that others can read, but it is {error}")))?;
-    if umd.as_str().len() > max_bytes {
-        return Err(path.invalid(format!("at most {max_bytes} bytes of compact JSON")));
+    if !limits.allow_umd(&umd) {
+        return Err(path.invalid(format!(
+            "at most {} bytes of compact JSON",
+            limits.umd_bytes
+        )));
     }
     Ok(Some(umd))
 }

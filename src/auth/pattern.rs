@@ -10,6 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use regex::{Regex, RegexBuilder};
 
+use crate::protocol::names::{MAX_CHANNEL_CHARS, MAX_EVENT_CHARS, has_at_most};
+
 const REGEX_PREFIX: &str = "#regex:";
 
 /// The longest regular expression, in characters.
@@ -104,10 +106,10 @@ impl Kind {
     fn allows(self, text: &str) -> bool {
         match self {
             Self::Channel => {
-                has_length(text, 256)
+                has_length(text, MAX_CHANNEL_CHARS)
                     && !text.contains(|c: char| matches!(c, '#' | ',' | ' ') || c.is_control())
             }
-            Self::Event => has_length(text, 128) && !text.starts_with('#'),
+            Self::Event => has_length(text, MAX_EVENT_CHARS) && !text.starts_with('#'),
             Self::StorageKey => has_length(text, 128) && !text.contains(['#', ',', ' ']),
         }
     }
@@ -127,19 +129,9 @@ impl Kind {
     }
 }
 
-/// Whether `name` can be a channel's (section 3).
-pub(super) fn is_channel_name(name: &str) -> bool {
-    Kind::Channel.allows(name) && !name.contains('*')
-}
-
 /// Whether `text` has 1 to `max` characters.
 fn has_length(text: &str, max: usize) -> bool {
     !text.is_empty() && has_at_most(text, max)
-}
-
-/// Whether `text` has at most `max` characters. Counts only where the bytes alone do not tell.
-pub(super) fn has_at_most(text: &str, max: usize) -> bool {
-    text.len() <= max || text.chars().nth(max).is_none()
 }
 
 /// Matches the pieces between the stars, each at the first place it is found: the first piece must begin the name and

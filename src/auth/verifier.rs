@@ -15,6 +15,7 @@ use super::error::TokenError;
 use super::keys::VerificationKey;
 use super::pattern::Regexes;
 use super::read::{Object, Read};
+use crate::protocol::Limits;
 
 /// Checks tokens against the configured keys, audience and issuer. Shared by all connections.
 pub struct Verifier {
@@ -47,19 +48,16 @@ impl Verifier {
             expected: Expectations {
                 audience,
                 issuer,
-                uid_characters: 128,
-                umd_bytes: 1024,
+                limits: Limits::default(),
             },
             regexes: Regexes::default(),
         }
     }
 
-    /// Replaces the limits of section 15: the longest `uid`, in characters (128), and the longest `umd`, in bytes of
-    /// compact JSON (1,024).
+    /// Sets the limits of `uid` and `umd`, in place of the protocol's own (section 15).
     #[must_use]
-    pub fn with_limits(mut self, uid_characters: usize, umd_bytes: usize) -> Self {
-        self.expected.uid_characters = uid_characters;
-        self.expected.umd_bytes = umd_bytes;
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.expected.limits = limits;
         self
     }
 

@@ -148,6 +148,15 @@ fn summary(path: &Path, config: &Config) -> String {
         },
     );
     line(
+        "limits",
+        format!(
+            "{} of data, uid of {} characters, umd of {}",
+            show_size(config.limits.data_bytes as u64),
+            config.limits.uid_characters,
+            show_size(config.limits.umd_bytes as u64)
+        ),
+    );
+    line(
         "presence",
         format!(
             "{} a channel, grace {} after a start, {} after a drop",
@@ -199,6 +208,8 @@ mod tests {
         assert!(text.starts_with("x.toml is good:\n"), "{text}");
         assert!(text.contains("127.0.0.1:8443"), "{text}");
         assert!(text.contains("ES256"), "{text}");
+        let limits = "32KiB of data, uid of 128 characters, umd of 1KiB";
+        assert!(text.contains(limits), "{text}");
         // Nothing was made.
         assert!(!config.data_dir.exists());
     }

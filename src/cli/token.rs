@@ -8,14 +8,10 @@ use serde::Serialize;
 
 use crate::auth::{Algorithm, SigningKey};
 use crate::config;
-use crate::protocol::Json;
+use crate::protocol::{Json, Limits};
 
 use super::dev::{DevDir, DevFolder};
 use super::{Failure, files, output};
-
-/// The most characters a `uid` may have, and bytes a `umd` (PROTOCOL.md, section 15).
-const UID_CHARS: usize = 128;
-const UMD_BYTES: usize = 1_024;
 
 /// No token lives longer: ten years.
 const MAX_TTL: Duration = Duration::from_secs(3_650 * 86_400);
@@ -34,7 +30,7 @@ pub(super) struct Args {
     /// Who this is; presence channels need it
     #[arg(long, value_name = "NAME", value_parser = parse_uid)]
     uid: Option<String>,
-    /// What others see of them, as JSON of at most 1024 bytes, as in '{"name":"Jim"}'
+    /// What others see of them, as JSON, as in '{"name":"Jim"}'
     #[arg(long, value_name = "JSON", value_parser = parse_umd)]
     umd: Option<Json>,
     /// Channels that may be subscribed to: a name, a pattern such as 'presence.*' or '#regex:…'; may be repeated
@@ -238,19 +234,27 @@ fn random_id() -> Result<String, Failure> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Only what no server takes is refused here: how much this one takes is in its configuration (`[limits]`), and it says so.
 pub(super) fn parse_uid(text: &str) -> Result<String, String> {
+    const MOST: usize = Limits::MOST.uid_characters;
     match text.chars().count() {
         0 => Err("a uid must not be empty".into()),
-        n if n > UID_CHARS => Err(format!("a uid has at most {UID_CHARS} characters, not {n}")),
+        n if n > MOST => Err(format!(
+            "it has {n} characters, and no server takes more than {MOST}"
+        )),
         _ => Ok(text.to_owned()),
     }
 }
 
+/// The same of metadata.
 pub(super) fn parse_umd(text: &str) -> Result<Json, String> {
+    const MOST: usize = Limits::MOST.umd_bytes;
     let json = Json::parse(text)
         .map_err(|error| format!("{error} (a text needs quotes of its own, as in '\"away\"')"))?;
     match json.as_str().len() {
-        n if n > UMD_BYTES => Err(format!("umd has at most {UMD_BYTES} bytes, not {n}")),
+        n if n > MOST => Err(format!(
+            "it has {n} bytes, and no server takes more than {MOST}"
+        )),
         _ => Ok(json),
     }
 }
@@ -376,11 +380,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_would_refuse_is_refused_here() {
-        assert!(parse_uid(&"é".repeat(128)).is_ok());
-        assert!(parse_uid(&"é".repeat(129)).is_err());
-        assert!(parse_umd(&format!("\"{}\"", "x".repeat(1_022))).is_ok());
-        assert!(parse_umd(&format!("\"{}\"", "x".repeat(1_023))).is_err());
+    fn what_every_server_would_refuse_is_refused_here() {
+        assert!(parse_uid(&"é".repeat(512)).is_ok());
+        assert!(parse_uid(&"é".repeat(513)).unwrap_err().contains("512"));
+        assert!(parse_uid("").is_err());
+        assert!(parse_umd(&format!("\"{}\"", "x".repeat(16_382))).is_ok());
+        let large = format!("\"{}\"", "x".repeat(16_383));
+        assert!(parse_umd(&large).unwrap_err().contains("16384"));
         assert!(parse_umd("Jim").unwrap_err().contains("quotes"));
         assert!(parse_channels("[]").is_err());
         assert!(

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::VerificationKey;
-use crate::protocol::EventKinds;
+use crate::protocol::{EventKinds, Limits};
 
 pub use error::{ConfigError, Origin, Problem};
 pub use sections::SOCKET_PATH_BYTES;
@@ -51,6 +51,9 @@ pub struct Config {
     pub auth: Auth,
     /// `[api]`: who may use the server HTTP API.
     pub api: Api,
+    /// `[limits]`: how much a uid (`uid_characters`), its metadata (`umd_bytes`) and the data of a message or storage value
+    /// (`data_bytes`) may be; from [`Limits::LEAST`] to [`Limits::MOST`].
+    pub limits: Limits,
     /// `[presence]`: the rules of presence channels.
     pub presence: Presence,
     /// `[connection]`: the limits of one connection, and of all.
@@ -123,12 +126,13 @@ pub struct Connection {
     pub max_connections: usize,
     /// How many channels one connection may be subscribed to. Default 1000; 1 to 100000.
     pub max_subscriptions: usize,
-    /// The largest frame that a client may send, in bytes. Default 131072; 4 KiB to 16 MiB.
+    /// The largest frame that a client may send, in bytes. Default 131072; 4 KiB to 16 MiB, and at least what a frame
+    /// with `limits.data_bytes` of data, or with a token for `limits.umd_bytes` of metadata, can take.
     pub frame_bytes: usize,
     /// How many frames a client may send in a second, on average; twice as many in a burst. Default 100; 1 to 1000000.
     pub frames_per_second: u32,
     /// How many bytes may wait for one connection before it is closed as too slow. Default 8388608; 64 KiB to 1 GiB,
-    /// and at least twice `presence.channel_bytes`.
+    /// and at least twice `presence.channel_bytes` and twice `limits.data_bytes`.
     pub queue_bytes: usize,
     /// The web origins that browsers may connect from, as in `https://app.example`. Default empty: any.
     pub allowed_origins: Vec<String>,

@@ -11,7 +11,7 @@ use super::{
     Admin, Api, Auth, Config, Connection, Durability, Events, Log, LogFormat, LogLevel, Presence,
     Store, Tls, Webhook,
 };
-use crate::protocol::{EventKind, EventKinds};
+use crate::protocol::{EventKind, EventKinds, Limits};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -46,15 +46,18 @@ pub(super) fn config(mut top: Reader<'_>, findings: &Findings) -> Option<Config>
         reader.finish();
         Api { keys }
     };
+    let limits = limits(top.section("limits"));
     let presence = presence(top.section("presence"));
     let connection = connection(top.section("connection"));
-    check_queue(&top, &presence, &connection);
+    check_frame(&top, &limits, &connection);
+    check_queue(&top, &limits, &presence, &connection);
     let config = Config {
         listen,
         data_dir: data_dir.unwrap_or_default(),
         tls,
         auth,
         api,
+        limits,
         presence,
         connection,
         store: store(top.section("store")),
@@ -139,6 +142,43 @@ fn auth(mut reader: Reader<'_>) -> Auth {
         issuer,
         keys,
     }
+}
+
+fn limits(mut reader: Reader<'_>) -> Limits {
+    const LEAST: Limits = Limits::LEAST;
+    const MOST: Limits = Limits::MOST;
+    let default = Limits::default();
+    let limits = Limits {
+        data_bytes: narrow(reader.size(
+            "data_bytes",
+            default.data_bytes as u64,
+            &Bounds {
+                min: LEAST.data_bytes as u64,
+                max: MOST.data_bytes as u64,
+                why: "every message waits in memory whole, for every subscriber that is slow to read it",
+            },
+        )),
+        uid_characters: narrow(reader.count(
+            "uid_characters",
+            default.uid_characters as u64,
+            &Bounds {
+                min: LEAST.uid_characters as u64,
+                max: MOST.uid_characters as u64,
+                why: "less has no room for a UUID, and more would make records too large for the database",
+            },
+        )),
+        umd_bytes: narrow(reader.size(
+            "umd_bytes",
+            default.umd_bytes as u64,
+            &Bounds {
+                min: LEAST.umd_bytes as u64,
+                max: MOST.umd_bytes as u64,
+                why: "less has no room for a name, and more would make records too large for the database",
+            },
+        )),
+    };
+    reader.finish();
+    limits
 }
 
 fn presence(mut reader: Reader<'_>) -> Presence {
@@ -247,23 +287,68 @@ fn connection(mut reader: Reader<'_>) -> Connection {
     connection
 }
 
-/// A queue that one member list could fill would close every connection as too slow.
-fn check_queue(top: &Reader<'_>, presence: &Presence, connection: &Connection) {
-    let least = presence.channel_bytes.saturating_mul(2);
+/// What a frame has around its data, in bytes: the longest names of a channel, an event and a storage key, in characters
+/// of four bytes, and a schedule.
+const AROUND_DATA: usize = 2_048;
+
+/// Whoever sends as much data or metadata as the limits allow must not be closed because their frame is too large.
+fn check_frame(top: &Reader<'_>, limits: &Limits, connection: &Connection) {
+    // Metadata comes in a token: in Base64, three bytes take four.
+    let token = limits.umd_bytes.div_ceil(3) * 4;
+    let (key, what) = if limits.data_bytes >= token {
+        ("data_bytes", "as much data")
+    } else {
+        ("umd_bytes", "a token with as much metadata")
+    };
+    let least = limits.data_bytes.max(token) + AROUND_DATA;
+    if connection.frame_bytes >= least {
+        return;
+    }
+    let frame = "connection.frame_bytes";
+    let origin = top
+        .origin_within("connection", "frame_bytes")
+        .or_else(|| top.origin_within("limits", key))
+        .unwrap_or_else(|| top.origin_of(frame));
+    top.report(
+        &origin,
+        frame,
+        format!(
+            "must be at least {}, and is {}: limits.{key} allows {what} as a smaller frame cannot hold, and whoever sends \
+             it would lose the connection; allow larger frames, or set limits.{key} lower",
+            show_size(least as u64),
+            show_size(connection.frame_bytes as u64)
+        ),
+    );
+}
+
+/// A queue that one member list or one message could fill would close every connection as too slow.
+fn check_queue(top: &Reader<'_>, limits: &Limits, presence: &Presence, connection: &Connection) {
+    let data_bytes = limits.data_bytes as u64;
+    let (largest, section, key, what) = if presence.channel_bytes >= data_bytes {
+        (
+            presence.channel_bytes,
+            "presence",
+            "channel_bytes",
+            "member list",
+        )
+    } else {
+        (data_bytes, "limits", "data_bytes", "message")
+    };
+    let least = largest.saturating_mul(2);
     if (connection.queue_bytes as u64) >= least {
         return;
     }
     let queue = "connection.queue_bytes";
     let origin = top
         .origin_within("connection", "queue_bytes")
-        .or_else(|| top.origin_within("presence", "channel_bytes"))
+        .or_else(|| top.origin_within(section, key))
         .unwrap_or_else(|| top.origin_of(queue));
     top.report(
         &origin,
         queue,
         format!(
-            "must be at least twice presence.channel_bytes, that is {}, and is {}: one member list would fill it, and \
-             the connection be closed as too slow",
+            "must be at least twice {section}.{key}, that is {}, and is {}: one {what} would fill it, and the connection \
+             be closed as too slow",
             show_size(least),
             show_size(connection.queue_bytes as u64)
         ),

@@ -103,6 +103,14 @@ fn what_has_a_default_may_be_left_out() {
     assert_eq!(config.auth.keys[0].algorithm(), Algorithm::ES256);
     assert!(config.api.keys.is_empty());
     assert_eq!(
+        config.limits,
+        Limits {
+            data_bytes: 32_768,
+            uid_characters: 128,
+            umd_bytes: 1_024,
+        }
+    );
+    assert_eq!(
         config.presence,
         Presence {
             channel_bytes: 102_400,
@@ -190,6 +198,10 @@ secret_file = "hmac"
 [api]
 keys = ["ffffffffffffffffffffffffffffffff"]
 keys_file = "api-keys"
+[limits]
+data_bytes = "48KiB"
+uid_characters = 255
+umd_bytes = 2000
 [presence]
 channel_bytes = 204800
 boot_grace = "0s"
@@ -258,6 +270,14 @@ format = "json"
             b"ffffffffffffffffffffffffffffffff",
             b"0123456789abcdef0123456789abcdef"
         ]
+    );
+    assert_eq!(
+        config.limits,
+        Limits {
+            data_bytes: 49_152,
+            uid_characters: 255,
+            umd_bytes: 2_000,
+        }
     );
     assert_eq!(
         config.presence,
@@ -511,6 +531,66 @@ fn bad_values_name_the_line_the_key_and_the_mend() {
             "[presence]\nchannel_bytes = \"8MiB\"",
             "10: connection.queue_bytes",
             "at least twice presence.channel_bytes, that is 16MiB",
+        ),
+        (
+            "[limits]\ndata_bytes = 1023",
+            "10: limits.data_bytes",
+            "between 1KiB and 1MiB, and is 1023: every message waits in memory",
+        ),
+        (
+            "[limits]\ndata_bytes = \"2MiB\"",
+            "10: limits.data_bytes",
+            "between 1KiB and 1MiB, and is 2MiB",
+        ),
+        (
+            "[limits]\ndata_bytes = \"much\"",
+            "10: limits.data_bytes",
+            "must be a size",
+        ),
+        (
+            "[limits]\nuid_characters = 35",
+            "10: limits.uid_characters",
+            "between 36 and 512, and is 35: less has no room for a UUID",
+        ),
+        (
+            "[limits]\nuid_characters = 513",
+            "10: limits.uid_characters",
+            "and more would make records too large",
+        ),
+        (
+            "[limits]\numd_bytes = 63",
+            "10: limits.umd_bytes",
+            "between 64 and 16KiB, and is 63",
+        ),
+        (
+            "[limits]\numd_bytes = 16385",
+            "10: limits.umd_bytes",
+            "between 64 and 16KiB, and is 16385",
+        ),
+        (
+            "[limits]\ndata_bytes = \"126KiB\"\n[limits.x]",
+            "11: limits.x",
+            "unknown key",
+        ),
+        (
+            "[limits]\ndata_bytes = \"127KiB\"",
+            "10: connection.frame_bytes",
+            "must be at least 129KiB, and is 128KiB: limits.data_bytes allows as much data",
+        ),
+        (
+            "[connection]\nframe_bytes = 34815",
+            "10: connection.frame_bytes",
+            "must be at least 34KiB, and is 34815: limits.data_bytes",
+        ),
+        (
+            "[limits]\numd_bytes = \"16KiB\"\ndata_bytes = 1024\n[connection]\nframe_bytes = 23895",
+            "13: connection.frame_bytes",
+            "must be at least 23896, and is 23895: limits.umd_bytes allows a token",
+        ),
+        (
+            "[limits]\ndata_bytes = \"1MiB\"\n[connection]\nframe_bytes = \"2MiB\"\nqueue_bytes = \"1MiB\"",
+            "13: connection.queue_bytes",
+            "at least twice limits.data_bytes, that is 2MiB, and is 1MiB: one message would fill it",
         ),
         (
             "[connection]\nmax_lifetime = \"0s\"",

@@ -47,7 +47,9 @@ use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::protocol::event_out::Via;
-use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Frame, Refusal, Request, frame};
+use crate::protocol::{
+    CloseReason, ConnectionId, ErrorCode, Frame, Limits, Refusal, Request, frame,
+};
 use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
 pub use admission::{Admission, AdmissionError};
@@ -83,8 +85,8 @@ pub struct Settings {
     pub max_subscriptions: usize,
     /// How many bytes may wait for one connection.
     pub queue_bytes: usize,
-    /// How many bytes the data of a message may have.
-    pub data_bytes: usize,
+    /// How much a uid, its metadata and the data of a message may be.
+    pub limits: Limits,
     /// When a change counts as made.
     pub durability: Durability,
     /// Events out.
@@ -299,6 +301,11 @@ impl Hub {
     /// What the database takes on disk, in bytes, if that can be told.
     pub fn database_bytes(&self) -> Option<u64> {
         self.store.size_on_disk().ok()
+    }
+
+    /// How much a uid, its metadata and the data of a message may be.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
     }
 
     /// What the outbox may take, in bytes.

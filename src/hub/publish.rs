@@ -261,13 +261,14 @@ impl Hub {
 
     /// Checks the size of a message's data (section 15).
     pub(super) fn check_data(&self, data: &Json) -> Result<(), Refusal> {
-        let limit = self.settings.data_bytes;
-        if data.as_str().len() > limit {
+        let limits = &self.settings.limits;
+        if !limits.allow_data(data) {
             return Err(Refusal::new(
                 ErrorCode::DataTooLarge,
                 format!(
-                    "`data` has {} bytes as compact JSON, and may have {limit}",
-                    data.as_str().len()
+                    "`data` has {} bytes as compact JSON, and may have {}",
+                    data.as_str().len(),
+                    limits.data_bytes
                 ),
             ));
         }

@@ -134,6 +134,7 @@ impl Hub {
                     &ReactionRecord {
                         id: ByteArray::new(id.to_bytes()),
                         umd: umd.as_str().to_owned(),
+                        uid: None,
                     },
                 ),
                 ReactionEvent::Removed => {

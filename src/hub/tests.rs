@@ -27,7 +27,7 @@ fn settings() -> Settings {
         max_connections: 1_000,
         max_subscriptions: 100,
         queue_bytes: 1 << 30,
-        data_bytes: 32 * 1024,
+        limits: Limits::default(),
         durability: Durability::Commit,
         events: EventSettings {
             retention: Duration::from_secs(3_600),

@@ -2,6 +2,7 @@
 //! back again.
 //!
 //! - `names`: what channels and events may be called
+//! - `limits`: how much a uid, its metadata and the data of a message may be
 //! - `id`: the names of connections and messages
 //! - `object`: a JSON object, field by field, with errors that name the field
 //! - `json`: an application's JSON, passed through as compact text
@@ -17,6 +18,7 @@ pub mod event_out;
 pub mod frame;
 mod id;
 mod json;
+mod limits;
 pub mod names;
 mod object;
 mod request;
@@ -27,5 +29,6 @@ pub use event_out::{EventKind, EventKinds, RemovalReason};
 pub use frame::{Frame, MemberEvent, Meta, ReactionEvent};
 pub use id::{ConnectionId, InvalidConnectionId, InvalidMessageId, MessageId};
 pub use json::{Json, JsonError};
+pub use limits::Limits;
 pub use object::Object;
 pub use request::{BadRequest, Reaction, Request};

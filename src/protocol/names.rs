@@ -10,9 +10,6 @@ pub const RESERVED_EVENT_PREFIX: &str = "hotsock.";
 pub const MAX_CHANNEL_CHARS: usize = 256;
 /// The longest event name, in characters.
 pub const MAX_EVENT_CHARS: usize = 128;
-
-/// The longest uid, in characters.
-pub const MAX_UID_CHARS: usize = 128;
 /// The longest reaction, in bytes of UTF-8.
 pub const MAX_REACTION_BYTES: usize = 100;
 
@@ -30,7 +27,7 @@ pub fn check_channel(name: &str) -> Result<(), Refusal> {
     if name.is_empty() {
         return refuse("a channel name has at least one character");
     }
-    if longer_than(name, MAX_CHANNEL_CHARS) {
+    if !has_at_most(name, MAX_CHANNEL_CHARS) {
         return refuse("a channel name has at most 256 characters");
     }
     if name
@@ -52,7 +49,7 @@ pub fn check_event(name: &str) -> Result<(), Refusal> {
     if name.is_empty() {
         return refuse("an event name has at least one character");
     }
-    if longer_than(name, MAX_EVENT_CHARS) {
+    if !has_at_most(name, MAX_EVENT_CHARS) {
         return refuse("an event name has at most 128 characters");
     }
     if name.starts_with('#') || name.starts_with(RESERVED_EVENT_PREFIX) {
@@ -78,9 +75,9 @@ pub fn check_reaction(reaction: &str) -> Result<(), Refusal> {
     ))
 }
 
-/// Whether `text` has more than `limit` characters, without counting a long text to its end.
-fn longer_than(text: &str, limit: usize) -> bool {
-    text.len() > limit && text.chars().nth(limit).is_some()
+/// Whether `text` has at most `max` characters. Counts only where the bytes alone do not tell, and no long text to its end.
+pub(crate) fn has_at_most(text: &str, max: usize) -> bool {
+    text.len() <= max || text.chars().nth(max).is_none()
 }
 
 #[cfg(test)]

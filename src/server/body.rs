@@ -9,23 +9,31 @@ use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
 use super::answer::{Refused, error, refusal};
-use crate::protocol::Object;
+use crate::protocol::{Limits, Object};
 
-/// The largest body, in bytes: the largest `data`, however it is spelled, and what stands around it.
-const MAX_BODY: usize = 256 * 1024;
+/// What a body may have besides data and metadata, in bytes: names, ids, a token, a hundred storage keys.
+const AROUND_DATA: usize = 64 * 1024;
+/// How many times as long as compact JSON may be spelled: every ASCII character as `\u0041`.
+const SPELLED: usize = 6;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The largest body, in bytes: the largest data or metadata, however it is spelled, and what stands around it.
+pub(super) fn max_bytes(limits: &Limits) -> usize {
+    SPELLED * limits.data_bytes.max(limits.umd_bytes) + AROUND_DATA
+}
+
 /// Reads the body's text.
-pub(super) async fn text(request: Request<Incoming>) -> Result<String, Refused> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+pub(super) async fn text(request: Request<Incoming>, limits: &Limits) -> Result<String, Refused> {
+    let max = max_bytes(limits);
+    let body = Limited::new(request.into_body(), max).collect();
     let bytes = match timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
             return Err(error(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LARGE",
-                &format!("a body has at most {MAX_BODY} bytes"),
+                &format!("a body has at most {max} bytes"),
             )
             .into());
         }

@@ -67,7 +67,7 @@ async fn act(
     request: Request<Incoming>,
 ) -> Result<Answer, Refused> {
     let connection = authenticate(shared, &request)?;
-    let text = body::text(request).await?;
+    let text = body::text(request, shared.hub.limits()).await?;
     let object = body::object(&text)?;
     let result = match verb {
         "publishMessage" => publish_message(shared, &connection, &object).await,

@@ -10,9 +10,6 @@ use hyper::{Method, Request, StatusCode};
 use super::answer::{Answer, json, method_not_allowed, not_found, unavailable};
 use super::{Shared, client_api, server_api, upgrade};
 
-/// Describes both HTTP APIs, for programs and people.
-const OPENAPI: &str = include_str!("openapi.json");
-
 /// Answers one request.
 pub(super) async fn route(
     shared: Arc<Shared>,
@@ -37,7 +34,7 @@ pub(super) async fn route(
                 json(StatusCode::OK, r#"{"status":"ready"}"#)
             }
         }),
-        ["openapi.json"] => get(&request, || json(StatusCode::OK, OPENAPI)),
+        ["openapi.json"] => get(&request, || json(StatusCode::OK, shared.openapi.clone())),
         _ => not_found("there is nothing here; /openapi.json tells what there is"),
     })
 }

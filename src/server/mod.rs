@@ -3,7 +3,7 @@
 //! - `listener`: from TCP through TLS to HTTP
 //! - `tls`: the certificate and its reload
 //! - `http`: the routes; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
-//!   for what comes in and `answer` for what goes out; `feed` streams events out
+//!   for what comes in and `answer` for what goes out; `feed` streams events out; `openapi` describes both
 //! - `admin`: the same by a Unix socket, for the operator's commands
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life
@@ -18,6 +18,7 @@ mod client_api;
 mod feed;
 mod http;
 mod listener;
+mod openapi;
 mod pressure;
 mod rate;
 mod server_api;
@@ -31,6 +32,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
@@ -54,9 +56,6 @@ const EXTRA_CONNECTIONS: usize = 1_024;
 /// Descriptors that the process needs besides its connections.
 const EXTRA_DESCRIPTORS: usize = 64;
 
-/// The limit of a message's data, in bytes (section 15).
-const MAX_DATA_BYTES: usize = 32 * 1024;
-
 /// What every connection needs.
 #[derive(Debug)]
 struct Shared {
@@ -69,6 +68,8 @@ struct Shared {
     begun: Instant,
     /// Where it listens, once it does.
     addresses: OnceLock<Vec<SocketAddr>>,
+    /// What describes the HTTP APIs.
+    openapi: Bytes,
 }
 
 impl Shared {
@@ -131,9 +132,12 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     raise_descriptor_limit(config.connection.max_connections);
-    // Whoever is being sent one list of members, and then another, is not slow yet.
-    let patience =
-        usize::try_from(config.presence.channel_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
+    // Whoever is being sent one list of members or one message, and then another, is not slow yet.
+    let largest = config
+        .presence
+        .channel_bytes
+        .max(config.limits.data_bytes as u64);
+    let patience = usize::try_from(largest.saturating_mul(2)).unwrap_or(usize::MAX);
     let tls = Arc::new(tls::Tls::load(
         &config.tls.certificate,
         &config.tls.private_key,
@@ -145,7 +149,8 @@ pub async fn run(
     let (fail, mut failed) = oneshot::channel();
     let hub = Hub::start(
         settings(&config),
-        Verifier::new(config.auth.keys, config.auth.audience, config.auth.issuer),
+        Verifier::new(config.auth.keys, config.auth.audience, config.auth.issuer)
+            .with_limits(config.limits),
         store,
         move |error| drop(fail.send(error)),
     )?;
@@ -166,6 +171,7 @@ pub async fn run(
         webhooks,
         begun,
         addresses: OnceLock::new(),
+        openapi: openapi::document(&config.limits).into(),
     });
     let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
     let mut addresses = Vec::new();
@@ -244,7 +250,7 @@ fn settings(config: &Config) -> Settings {
         max_connections: config.connection.max_connections,
         max_subscriptions: config.connection.max_subscriptions,
         queue_bytes: config.connection.queue_bytes,
-        data_bytes: MAX_DATA_BYTES,
+        limits: config.limits,
         durability: match config.store.durability {
             config::Durability::Commit => store::Durability::Commit,
             config::Durability::Periodic => store::Durability::Periodic,

@@ -16,9 +16,6 @@ use crate::messages::Keep;
 use crate::protocol::event_out::{Trigger, Via};
 use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
 
-/// The most metadata of a reaction, in bytes, as of a token (section 15).
-const MAX_UMD_BYTES: usize = 1_024;
-
 /// The longest `deduplicationId`, in bytes.
 const MAX_DEDUPLICATION_ID: usize = 256;
 
@@ -79,7 +76,7 @@ fn authorized(shared: &Shared, request: &Request<Incoming>) -> bool {
 }
 
 async fn publish(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Refused> {
-    let text = body::text(request).await?;
+    let text = body::text(request, shared.hub.limits()).await?;
     let object = body::object(&text)?;
     object.unscheduled().map_err(|refused| refusal(&refused))?;
     let result = match object.string("event") {
@@ -150,16 +147,19 @@ async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refu
         .object("data", "data.")?
         .ok_or_else(|| Refusal::invalid("field `data` is missing: an object is expected"))?;
     let uid = data.required("uid")?;
-    if uid.is_empty() || uid.chars().count() > names::MAX_UID_CHARS {
-        return Err(Refusal::invalid(
-            "field `data.uid` must have 1 to 128 characters",
-        ));
+    let limits = shared.hub.limits();
+    if uid.is_empty() || !limits.allow_uid(&uid) {
+        return Err(Refusal::invalid(format!(
+            "field `data.uid` must have 1 to {} characters",
+            limits.uid_characters
+        )));
     }
     let umd = data.json("umd")?;
-    if umd.as_str().len() > MAX_UMD_BYTES {
+    if !limits.allow_umd(&umd) {
         return Err(Refusal::invalid(format!(
-            "field `data.umd` has {} bytes as compact JSON, and may have {MAX_UMD_BYTES}",
-            umd.as_str().len()
+            "field `data.umd` has {} bytes as compact JSON, and may have {}",
+            umd.as_str().len(),
+            limits.umd_bytes
         )));
     }
     let reaction = Reaction::from_object(&data)?;

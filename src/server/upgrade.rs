@@ -21,6 +21,9 @@ use super::session;
 use super::socket::Socket;
 use crate::hub::{Admission, AdmissionError, ClientInfo, Connection};
 
+/// How much of what a client calls itself is kept, in bytes. It is in the connection's record, which has a bound.
+const USER_AGENT_BYTES: usize = 1_024;
+
 /// The stream under a connection.
 type Stream = TokioIo<TlsStream<TcpStream>>;
 
@@ -59,6 +62,7 @@ pub(super) async fn upgrade(
             .headers()
             .get(header::USER_AGENT)
             .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.get(..text.len().min(USER_AGENT_BYTES)))
             .map(Box::from),
     };
     let upgraded = hyper::upgrade::on(&mut request);

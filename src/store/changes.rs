@@ -1,8 +1,8 @@
 //! What one change writes and removes.
 
-use super::keys;
 use super::outbox::{Operation, Outbox};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
+use super::{keys, pages};
 use crate::protocol::{ConnectionId, MessageId};
 
 /// The writes of one change: all of them become durable at once, or none does.
@@ -91,6 +91,7 @@ impl Changes {
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        pages::check(&key, &value);
         self.entries.push((key, Some(value)));
     }
 

@@ -1,5 +1,7 @@
 //! Keys: a tag for the keyspace, then its parts. Channel names hold no control characters, so `\0` ends one.
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use crate::protocol::{ConnectionId, MessageId};
 
 /// A keyspace's tag: the first byte of all its keys. They are part of the format and never change. `m` is taken by what
@@ -70,23 +72,40 @@ pub(super) fn reactions(channel: &str, id: MessageId) -> Vec<u8> {
     of_message(tag::REACTION, channel, id)
 }
 
+/// The longest uid that stands in a key as it is, in bytes; it is part of the format. What comes before it may take 1,143, and
+/// all of it no more than `pages` allows.
+const PLAIN_UID_BYTES: usize = 448;
+/// What comes before the digest of a longer one. No text has this byte.
+const DIGEST_MARK: u8 = 0xff;
+
+/// Whether a uid is too long for a key, which then has its digest (SHA-256).
+pub(super) fn is_too_long(uid: &str) -> bool {
+    uid.len() > PLAIN_UID_BYTES
+}
+
 /// One user's reaction. A reaction may hold any character but `#`, so its length (at most 100) comes before it.
 pub(super) fn reaction(channel: &str, id: MessageId, reaction: &str, uid: &str) -> Vec<u8> {
     let mut key = reactions(channel, id);
     key.push(u8::try_from(reaction.len()).unwrap_or(u8::MAX));
     key.extend_from_slice(reaction.as_bytes());
-    key.extend_from_slice(uid.as_bytes());
+    if is_too_long(uid) {
+        key.push(DIGEST_MARK);
+        key.extend_from_slice(digest(&SHA256, uid.as_bytes()).as_ref());
+    } else {
+        key.extend_from_slice(uid.as_bytes());
+    }
     key
 }
 
-/// The reaction and the uid, of what follows [`reactions`] in a key.
-pub(super) fn parse_reaction(rest: &[u8]) -> Option<(&str, &str)> {
+/// The reaction and the uid, of what follows [`reactions`] in a key; no uid where only its digest is there.
+pub(super) fn parse_reaction(rest: &[u8]) -> Option<(&str, Option<&str>)> {
     let (length, rest) = rest.split_first()?;
     let (reaction, uid) = rest.split_at_checked(usize::from(*length))?;
-    Some((
-        std::str::from_utf8(reaction).ok()?,
-        std::str::from_utf8(uid).ok()?,
-    ))
+    let reaction = std::str::from_utf8(reaction).ok()?;
+    match uid.first() {
+        Some(&DIGEST_MARK) => Some((reaction, None)),
+        _ => Some((reaction, Some(std::str::from_utf8(uid).ok()?))),
+    }
 }
 
 /// Entries of the outbox stand in order of the sequence of their first event.
@@ -192,8 +211,13 @@ mod tests {
             let key = super::reaction(&channel, id, &reaction, &uid);
             prop_assert_eq!(
                 key.strip_prefix(prefix.as_slice()).and_then(parse_reaction),
-                Some((reaction.as_str(), uid.as_str()))
+                Some((reaction.as_str(), Some(uid.as_str())))
             );
+            let long = uid.repeat(PLAIN_UID_BYTES + 1);
+            let key = super::reaction(&channel, id, &reaction, &long);
+            let rest = key.strip_prefix(prefix.as_slice()).unwrap();
+            prop_assert_eq!(parse_reaction(rest), Some((reaction.as_str(), None)));
+            prop_assert_ne!(super::reaction(&channel, id, &reaction, &(long + "x")), key);
         }
 
         #[test]

@@ -1,7 +1,7 @@
 //! Stored messages and reactions.
 //!
-//! A message stands under its channel and id, so a page of history is a range. Data over a few KiB is split: sled keeps
-//! up to 16 entries in a page, and a page over a quarter of a segment would go to a file of its own that nobody syncs.
+//! A message stands under its channel and id, so a page of history is a range. Data over a few KiB is split, so that no page
+//! of the database gets too large (`pages`).
 
 use std::ops::Bound;
 
@@ -56,9 +56,11 @@ impl Changes {
         uid: &str,
         record: &ReactionRecord,
     ) {
+        let mut record = record.clone();
+        record.uid = keys::is_too_long(uid).then(|| uid.to_owned());
         self.put(
             keys::reaction(channel, message, reaction, uid),
-            encode(record),
+            encode(&record),
         );
     }
 
@@ -171,7 +173,8 @@ impl Store {
     }
 
     /// Calls `each` with the reactions to a message (reaction, uid, and what reads the record), by reaction and uid, after
-    /// the one given, as long as it says `true`. Those of one reaction stand together, shorter reactions first.
+    /// the one given, as long as it says `true`. Those of one reaction stand together, shorter reactions first, and behind the
+    /// others those whose uid is too long for a key, in no order that means anything.
     ///
     /// # Errors
     /// When the database or a record cannot be read; and those of `each`.
@@ -201,7 +204,16 @@ impl Store {
                 let Some((reaction, uid)) = keys::parse_reaction(rest) else {
                     return Err(unreadable("a key names no reaction"));
                 };
-                if !each(reaction, uid, &|| decode("reaction", &value))? {
+                let record = || decode::<ReactionRecord>("reaction", &value);
+                let go_on = match uid {
+                    Some(uid) => each(reaction, uid, &record)?,
+                    None => {
+                        let uid = record()?.uid;
+                        let uid = uid.ok_or_else(|| unreadable("a reaction has no uid"))?;
+                        each(reaction, &uid, &record)?
+                    }
+                };
+                if !go_on {
                     break;
                 }
             }

@@ -15,6 +15,7 @@ mod keys;
 mod messages;
 mod open;
 mod outbox;
+mod pages;
 mod records;
 mod safeguard;
 #[cfg(test)]

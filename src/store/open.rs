@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::outbox::{Lists, Outbox, OutboxState};
+use super::pages::SEGMENT_BYTES;
 use super::records::{
     ChannelRecord, ConnectionRecord, HeadRecord, SubscriptionRecord, decode, encode,
 };
@@ -24,9 +25,6 @@ use crate::protocol::{ConnectionId, MessageId};
 const SCHEMA_VERSION: u32 = 1;
 /// The tree that holds everything.
 const TREE: &[u8] = b"rollcall";
-/// The size of a segment of the log. A page over a quarter of it would go to a file under `blobs/` that is never synced.
-/// The largest are index pages: up to 256 keys, of which a reaction's can have 1,700 bytes.
-const SEGMENT_BYTES: usize = 2 << 20;
 /// How many records one sweep removes at the most (a few more with a message's reactions), to keep its commit short.
 const SWEEP: usize = 1_000;
 

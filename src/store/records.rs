@@ -28,7 +28,7 @@ pub struct ConnectionRecord {
     /// The client's address.
     #[serde(default)]
     pub source_ip: String,
-    /// What the client calls itself.
+    /// What the client calls itself, or its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
 }
@@ -97,7 +97,7 @@ pub struct MessageRecord {
     pub expires_at: u64,
 }
 
-/// A user's reaction to a message. The channel, the message, the reaction and the uid are its key.
+/// A user's reaction to a message. The channel, the message, the reaction and the uid (or its digest) are its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReactionRecord {
     /// The id of the event that told of it.
@@ -105,6 +105,9 @@ pub struct ReactionRecord {
     /// The user's metadata then, as JSON.
     #[serde(default = "null", skip_serializing_if = "is_null")]
     pub umd: String,
+    /// Their uid, where it is too long for the key. Set as the record is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
 }
 
 /// The events out of one change. The sequence of the first is its key, and the others follow it.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::protocol::Limits;
 
 #[test]
 fn a_full_connect_token_reads_in_full() {
@@ -229,7 +230,11 @@ fn metadata_is_kept_to_the_letter_but_for_white_space() {
 
 #[test]
 fn limits_can_be_set() {
-    let small = verifier().with_limits(3, 4);
+    let small = verifier().with_limits(Limits {
+        uid_characters: 3,
+        umd_bytes: 4,
+        ..Limits::default()
+    });
     let verify = |mut claims: Value| {
         claims["exp"] = json!(NOW + 60);
         claims["scope"] = json!("connect");

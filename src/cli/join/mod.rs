@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Who you are
     #[arg(long, value_name = "NAME", required_unless_present = "token", value_parser = parse_uid)]
     uid: Option<String>,
-    /// What others see of you, as JSON of at most 1024 bytes, as in '{"name":"Jim"}'
+    /// What others see of you, as JSON, as in '{"name":"Jim"}'
     #[arg(long, value_name = "JSON", value_parser = parse_umd)]
     umd: Option<Json>,
     /// The server, as in wss://presence.example:8443 [default: the development server]

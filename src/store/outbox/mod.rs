@@ -19,10 +19,9 @@ mod write;
 
 use parking_lot::Mutex;
 
-use super::keys;
 use super::messages::PART;
 use super::records::{EntryRecord, HeadRecord, KeptRecord, OutboxRecord, decode, encode};
-use super::{Changes, StoreError};
+use super::{Changes, StoreError, keys, pages};
 use crate::protocol::{EventKind, EventKinds};
 
 pub(super) use lists::Lists;
@@ -250,6 +249,7 @@ impl Outbox {
             }
         }
         let (key, value) = (keys::entry(first), encode(&entry.record));
+        pages::check(&key, &value);
         self.record.bytes += (key.len() + value.len()) as u64;
         batch.insert(key, value);
     }
