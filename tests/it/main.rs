@@ -23,6 +23,7 @@ mod history;
 mod hostile;
 mod http;
 mod lifetime;
+mod limits;
 mod messages;
 mod metadata;
 mod openapi;

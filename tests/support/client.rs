@@ -77,8 +77,18 @@ impl Client {
         target: &str,
         authorization: Option<&str>,
     ) -> Result<Self, (u16, String)> {
+        let authorization = authorization.map(|value| ("Authorization", value));
+        Self::with_headers(server, target, authorization.as_slice()).await
+    }
+
+    /// The same with any further headers.
+    pub async fn with_headers(
+        server: &Server,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, (u16, String)> {
         let stream = tls(server, server.roots()).await.unwrap();
-        match Self::upgrade(stream, target, authorization).await {
+        match Self::upgrade(stream, target, headers).await {
             Ok(client) => Ok(client),
             Err(NotConnected::Refused(status, body)) => Err((status, body)),
             Err(NotConnected::Gone(error)) => panic!("{error}"),
@@ -89,7 +99,7 @@ impl Client {
     pub async fn unless_gone(server: &Server, token: &Token) -> Option<Self> {
         let stream = tls(server, server.roots()).await.ok()?;
         let target = format!("/v1?token={}", token.for_server(server));
-        Self::upgrade(stream, &target, None).await.ok()
+        Self::upgrade(stream, &target, &[]).await.ok()
     }
 
     /// Connects with a token, with so small a buffer in the system that it is soon felt when the client does not read.
@@ -99,14 +109,14 @@ impl Client {
         let stream = socket.connect(server.address()).await.unwrap();
         let stream = tls_over(stream, server.roots()).await.unwrap();
         let target = format!("/v1?token={}", token.for_server(server));
-        let client = Self::upgrade(stream, &target, None).await;
+        let client = Self::upgrade(stream, &target, &[]).await;
         client.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     async fn upgrade(
         stream: TlsStream<TcpStream>,
         target: &str,
-        authorization: Option<&str>,
+        headers: &[(&str, &str)],
     ) -> Result<Self, NotConnected> {
         let mut request = hyper::Request::builder()
             .uri(format!("wss://localhost{target}"))
@@ -115,8 +125,8 @@ impl Client {
             .header("Upgrade", "websocket")
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==");
-        if let Some(authorization) = authorization {
-            request = request.header("Authorization", authorization);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let upgrade = tokio_tungstenite::client_async(request.body(()).unwrap(), stream);
         let socket = match in_time("the upgrade", upgrade).await {

@@ -68,6 +68,11 @@ impl Setup {
         Server::start_with(self)
     }
 
+    /// Runs the binary where it must refuse to start; returns how it ended and what it said.
+    pub fn refused(self) -> (ExitStatus, String) {
+        Server::prepare(self).refused_start()
+    }
+
     fn config(&self, folder: &Path) -> String {
         let usual = [
             ("", "listen = [\"127.0.0.1:0\"]".to_owned()),
@@ -142,18 +147,23 @@ impl Server {
     }
 
     fn start_with(setup: Setup) -> Self {
+        let mut server = Self::prepare(setup);
+        server.run_again();
+        server
+    }
+
+    /// All but the process.
+    fn prepare(setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         let (certificate, roots) = certificate();
         fs::write(folder.path().join("cert.pem"), certificate.0).unwrap();
         fs::write(folder.path().join("key.pem"), certificate.1).unwrap();
-        let mut server = Self {
+        Self {
             folder,
             setup,
             roots,
             run: None,
-        };
-        server.run_again();
-        server
+        }
     }
 
     /// Starts it again after [`Server::kill`] or [`Server::terminate`], and waits until it is ready.
