@@ -62,7 +62,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     let churn = tokio::spawn(crowd::together(tasks.collect::<Vec<_>>()));
     let mut largest = 0;
     while !churn.is_finished() {
-        largest = largest.max(size(&server.data())?);
+        largest = largest.max(server.data_bytes()?);
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     churn.await??;
@@ -76,7 +76,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     );
     figure(
         "size of the data folder",
-        mebibytes(size(&server.data())?),
+        mebibytes(server.data_bytes()?),
         "tens of MiB",
     );
     figure("the most it was", mebibytes(largest), "");
@@ -89,20 +89,6 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         "",
     );
     Ok(())
-}
-
-/// The bytes that a folder takes on the disk's books, files that vanish meanwhile not counted.
-fn size(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes += size(&entry.path())?,
-            Ok(metadata) => bytes += metadata.len(),
-            Err(_) => {}
-        }
-    }
-    Ok(bytes)
 }
 
 fn blobs(data: &Path) -> Result<usize> {

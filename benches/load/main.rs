@@ -7,7 +7,7 @@
 //! - `crowd`: many of them
 //! - `figures`: how results are printed
 //! - one file for each thing measured: `cycles`, `memory`, `joins`, `rosters`, `fanout`, `slow`, `boot`, `events`,
-//!   `churn`, `history`
+//!   `churn`, `history`, `expiry`
 //!
 //! What each figure means, and the latest ones, are in `benches/README.md`.
 
@@ -17,6 +17,7 @@ mod client;
 mod crowd;
 mod cycles;
 mod events;
+mod expiry;
 mod fanout;
 mod figures;
 mod history;
@@ -75,6 +76,8 @@ enum Measure {
     Churn(churn::Options),
     /// What a page of history costs, wherever it is.
     History(history::Options),
+    /// The database while messages come and expire.
+    Expiry(expiry::Options),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +111,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Measure::Events(options) => events::run(&place, options).await,
             Measure::Churn(options) => churn::run(&place, options).await,
             Measure::History(options) => history::run(&place, options).await,
+            Measure::Expiry(options) => expiry::run(&place, options).await,
         }
     })
 }

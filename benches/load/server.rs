@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::Result;
 use crate::client::{Client, Target};
+use crate::expiry::KEPT_SECONDS;
 use crate::process::Process;
 
 /// The key to the server HTTP API.
@@ -160,7 +161,8 @@ impl Server {
             "channels": {"*": {
                 "subscribe": true,
                 "historyStart": 0,
-                "messages": {"*": {"publish": true, "broadcast": true}, "kept": {"store": -1}},
+                "messages": {"*": {"publish": true, "broadcast": true}, "kept": {"store": -1},
+                    "brief": {"store": KEPT_SECONDS}},
             }},
         }))?)
     }
@@ -185,6 +187,11 @@ impl Server {
         Ok(bytes
             .first_chunk()
             .map_or(0, |bytes| u64::from_be_bytes(*bytes)))
+    }
+
+    /// The bytes that the data folder takes.
+    pub(crate) fn data_bytes(&self) -> Result<u64> {
+        size(&self.data())
     }
 
     /// The data folder.
@@ -286,6 +293,20 @@ format = "json"
 
 {webhook}"#
     )
+}
+
+/// The bytes that a folder takes on the disk's books, files that vanish meanwhile not counted.
+fn size(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes += size(&entry.path())?,
+            Ok(metadata) => bytes += metadata.len(),
+            Err(_) => {}
+        }
+    }
+    Ok(bytes)
 }
 
 /// A client is a descriptor: takes as many as the system allows.

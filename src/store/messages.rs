@@ -18,7 +18,7 @@ pub(super) const PART: usize = 4_096;
 const REACTIONS_AT_ONCE: usize = 1_000;
 /// How long, in seconds, a message that has expired stays in the database. Nobody can read it any more, but whoever was
 /// permitted to react to it while it was there may still be on the way to the disk, and must not be left without it.
-const LINGER: u64 = 60;
+const LINGER: u64 = 10;
 
 /// A message as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct StoredMessage {
 }
 
 impl Changes {
-    /// Writes a message; it cannot be read any more when it has expired, and goes a minute later.
+    /// Writes a message; it cannot be read any more when it has expired, and goes some seconds later.
     pub fn put_message(&mut self, channel: &str, id: MessageId, mut record: MessageRecord) {
         let key = keys::message(channel, id);
         if record.expires_at > 0 {
