@@ -467,7 +467,7 @@ impl crate::events::Outbox for Hub {
         Ok(Batch {
             events: page.events.into_iter().map(event).collect(),
             position: page.position,
-            missed: state.misses(position, kinds),
+            missed: page.overtaken || state.misses(position, kinds),
         })
     }
 

@@ -15,6 +15,8 @@
 
 mod lists;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use parking_lot::Mutex;
@@ -77,6 +79,8 @@ pub struct EventPage {
     pub events: Vec<StoredEvent>,
     /// Everything up to here has been looked at.
     pub position: u64,
+    /// Whether some of what was asked for was trimmed before it could be read.
+    pub overtaken: bool,
 }
 
 /// What a trim takes away.

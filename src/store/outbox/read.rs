@@ -2,7 +2,7 @@
 
 use super::super::keys::{self, tag};
 use super::super::open::contain_store;
-use super::super::records::{CursorRecord, EntryRecord, EventRecord, decode};
+use super::super::records::{CursorRecord, EntryRecord, EventRecord, HeadRecord, decode};
 use super::super::{Changes, Store, StoreError};
 use super::{EventPage, NOTE, Operation, OutboxState, StoredEvent, Trim};
 use crate::protocol::{ConnectionId, EventKind, EventKinds, RemovalReason, event_out};
@@ -37,40 +37,62 @@ impl Store {
     ) -> Result<EventPage, StoreError> {
         let last = self.inner.outbox.lock().last;
         let mut page = EventPage {
-            events: Vec::new(),
             position,
+            ..EventPage::default()
         };
         if position >= last {
             return Ok(page);
         }
         contain_store(|| {
-            let mut bytes = 0;
-            let range = self.entry_of(position + 1)?..keys::entry(last + 1);
-            for (looked_at, item) in self.inner.tree.range(range).enumerate() {
-                let (key, value) = item?;
-                let Some(first) = keys::parse_entry(&key) else {
-                    continue;
-                };
-                if looked_at >= LOOK_AT {
-                    return Ok(page);
+            let is_complete = self.fill(&mut page, last, kinds, limit, max_bytes)?;
+            // A trim can be seen before it is durable, which is when the outbox's state says so; what every commit writes
+            // about the outbox is seen together with what it removes.
+            if !is_complete && let Some(value) = self.inner.tree.get(keys::HEAD)? {
+                let head: HeadRecord = decode("meta", &value)?;
+                page.overtaken = position < head.outbox.trimmed;
+            }
+            Ok(page)
+        })
+    }
+
+    /// Reads on from the page's position. Returns whether everything was there: if not, sequences were left out, or a trim
+    /// came in between.
+    fn fill(
+        &self,
+        page: &mut EventPage,
+        last: u64,
+        kinds: EventKinds,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<bool, StoreError> {
+        let (mut bytes, mut is_complete) = (0, true);
+        let range = self.entry_of(page.position + 1)?..keys::entry(last + 1);
+        for (looked_at, item) in self.inner.tree.range(range).enumerate() {
+            let (key, value) = item?;
+            let Some(first) = keys::parse_entry(&key) else {
+                continue;
+            };
+            if looked_at >= LOOK_AT {
+                return Ok(is_complete);
+            }
+            is_complete &= first <= page.position + 1;
+            let entry: EntryRecord = decode("outbox", &value)?;
+            let mut body: &[u8] = &[];
+            for (sequence, event) in (first..).zip(&entry.events) {
+                if !event.body.is_empty() {
+                    body = &event.body;
                 }
-                let entry: EntryRecord = decode("outbox", &value)?;
-                let mut body: &[u8] = &[];
-                for (sequence, event) in (first..).zip(&entry.events) {
-                    if !event.body.is_empty() {
-                        body = &event.body;
-                    }
-                    if sequence <= page.position {
-                        continue;
-                    }
-                    if page.events.len() >= limit || (bytes >= max_bytes && bytes > 0) {
-                        return Ok(page);
-                    }
-                    if let Some(kind) = EventKind::ALL.get(usize::from(event.kind))
-                        && kinds.contains(*kind)
-                    {
-                        // Whoever trims may come in between; then this one is no more.
-                        if let Some(body) = self.document(*kind, sequence, &entry, event, body)? {
+                if sequence <= page.position {
+                    continue;
+                }
+                if page.events.len() >= limit || (bytes >= max_bytes && bytes > 0) {
+                    return Ok(is_complete);
+                }
+                if let Some(kind) = EventKind::ALL.get(usize::from(event.kind))
+                    && kinds.contains(*kind)
+                {
+                    match self.document(*kind, sequence, &entry, event, body)? {
+                        Some(body) => {
                             bytes += body.len();
                             page.events.push(StoredEvent {
                                 sequence,
@@ -79,14 +101,16 @@ impl Store {
                                 body,
                             });
                         }
+                        None => is_complete = false,
                     }
-                    page.position = sequence;
                 }
+                page.position = sequence;
             }
-            // Everything has been looked at, numbers that were left out included.
-            page.position = last;
-            Ok(page)
-        })
+        }
+        // Everything has been looked at, numbers that were left out included.
+        is_complete &= page.position == last;
+        page.position = last;
+        Ok(is_complete)
     }
 
     /// The key of the entry that holds the event of this sequence, or of a later one if there is none.
