@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::open::{Inner, contain};
+use super::open::{Inner, contain, contain_store};
 use super::outbox::Outbox;
 use super::records::{HeadRecord, encode};
 use super::{Changes, Store, StoreError, keys};
@@ -77,7 +77,8 @@ impl std::fmt::Debug for Work {
 
 impl<T: Send + 'static> Committer<T> {
     /// Starts the thread. `before` may add to each commit. `release` gets what waited for a commit, in order, once it is durable; `failed` is called
-    /// once if the disk fails: nothing is released from then on, because nothing can be promised any more.
+    /// once if the disk fails (or one of these panics): nothing is released from then on, because nothing can be promised
+    /// any more.
     ///
     /// # Errors
     /// When the outbox cannot be read or the thread cannot be started.
@@ -108,7 +109,8 @@ impl<T: Send + 'static> Committer<T> {
         let thread = thread::Builder::new()
             .name("commit".to_owned())
             .spawn(move || {
-                let result = worker.run(before, release);
+                // What panics here would otherwise leave everybody waiting for ever.
+                let result = contain_store(|| worker.run(before, release));
                 let mut queue = closing.queue.lock();
                 queue.closed = true;
                 queue.waiting.clear();

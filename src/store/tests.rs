@@ -109,6 +109,31 @@ fn periodic_durability_releases_at_once_and_syncs_when_finished() {
 }
 
 #[test]
+fn a_commit_that_fails_is_the_last_and_nobody_waits_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&options(folder.path())).unwrap();
+    let (fail, failed) = mpsc::channel();
+    let committer = Committer::start(
+        &store,
+        Durability::Commit,
+        |_| {},
+        |_: Vec<mpsc::Sender<()>>| panic!("on purpose"),
+        move |error| fail.send(error).unwrap(),
+    )
+    .unwrap();
+    let (waits, waiting) = mpsc::channel();
+    for _ in 0..3 {
+        committer.submit(Changes::new(), waits.clone());
+    }
+    let error = failed.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(matches!(error, StoreError::Panicked(_)), "{error}");
+    committer.submit(Changes::new(), waits);
+    let end = waiting.recv_timeout(Duration::from_secs(10));
+    assert_eq!(end, Err(mpsc::RecvTimeoutError::Disconnected));
+    committer.finish();
+}
+
+#[test]
 fn a_second_opener_is_told_who_holds_it() {
     let folder = tempfile::tempdir().unwrap();
     let _store = Store::open(&options(folder.path())).unwrap();
