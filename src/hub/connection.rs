@@ -55,8 +55,10 @@ pub(super) struct State {
     pub(super) umd: Json,
     /// Its subscriptions by channel.
     pub(super) subscriptions: HashMap<Arc<str>, Held>,
-    /// Whether its record is in the database.
+    /// Whether its record is in the database, or on its way there.
     pub(super) recorded: bool,
+    /// Whether it is over. What came in by HTTP may still be at work on it, and must not leave anything behind.
+    pub(super) over: bool,
 }
 
 /// A connection's own view of one of its subscriptions.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::channel::Channel;
 use super::connection::Connection;
@@ -27,6 +27,8 @@ pub(super) struct Delivery {
     pub(super) joined: Option<(Arc<Connection>, Frame)>,
     /// Who waits for it to be done.
     pub(super) done: Option<oneshot::Sender<()>>,
+    /// What is decided about the message of a reaction waits until it is told.
+    pub(super) _reacted: Option<OwnedMutexGuard<()>>,
     /// The single-use token that the change has spent.
     pub(super) spent: Option<Reservation>,
     /// Given back when it is told.

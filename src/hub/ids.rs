@@ -35,11 +35,6 @@ impl IdSource {
         self.ids.lock().next(clock::now_millis(), random)
     }
 
-    /// See [`Ids::mark`].
-    pub(super) fn mark(&self) -> MessageId {
-        self.ids.lock().mark(clock::now_millis())
-    }
-
     /// Whether somebody should make a commit for the lease alone. True once for each time.
     pub(super) fn should_renew(&self) -> bool {
         self.ids.lock().wants_lease() && !self.renewing.swap(true, Ordering::Relaxed)

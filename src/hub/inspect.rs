@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::membership::not_subscribed;
-use super::{Hub, clock};
+use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Json, Refusal, names};
+use crate::store::Changes;
 
 /// How many entries a page has.
 pub const PAGE: usize = 100;
@@ -168,10 +169,10 @@ impl Hub {
         }
     }
 
-    /// Metadata over HTTP: as [`Hub::request`] does for `hotsock.umdUpdate`.
+    /// Metadata over HTTP: as [`Hub::request`] does for `hotsock.umdUpdate`. Returns when it is on disk.
     ///
     /// # Errors
-    /// As there.
+    /// As there; `INTERNAL_ERROR` if the server stops before.
     pub async fn update_metadata(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -181,9 +182,14 @@ impl Hub {
         match channel {
             Some(channel) => {
                 connection.held(channel).ok_or_else(not_subscribed)?;
-                self.update_subscription(connection, channel, token).await
+                self.update_subscription(connection, channel, token).await?;
             }
-            None => self.update_connection(connection, token).await,
+            None => self.update_connection(connection, token).await?,
+        }
+        if self.commit_chore(Changes::new()).await {
+            Ok(())
+        } else {
+            Err(internal())
         }
     }
 

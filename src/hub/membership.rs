@@ -68,6 +68,7 @@ impl Hub {
                 umd: umd.clone(),
                 subscriptions: HashMap::new(),
                 recorded: false,
+                over: false,
             }),
             _slot: admission.slot,
         });
@@ -123,6 +124,7 @@ impl Hub {
         debug!(connection = %connection.id, "disconnected");
         let (held, umd, recorded) = {
             let mut state = connection.state.lock();
+            state.over = true;
             let held = std::mem::take(&mut state.subscriptions);
             (held, state.umd.clone(), state.recorded)
         };
@@ -133,7 +135,7 @@ impl Hub {
             self.drop_out(connection, &held.channel, permit);
         }
         // Last, and in no hurry: should we crash before, the next roll call finds that the connection is over.
-        if recorded {
+        if recorded || self.keeps(EventKind::Disconnected) {
             let Some(permit) = self.permit().await else {
                 return;
             };
@@ -294,6 +296,12 @@ impl Hub {
             counted: wanted.counted,
         };
         let channel = self.with_channel(&wanted.channel, |channel, mut state| {
+            // Before it is submitted, and not while a message is: one with an older id is on its way already and is not
+            // delivered to this connection; it may get, and list, all others.
+            let since = {
+                let _audience = channel.audience.lock();
+                self.ids.next()
+            };
             let change = state
                 .presence
                 .join(join.clone(), self.settings.channel_bytes)
@@ -321,9 +329,9 @@ impl Hub {
                 changes,
                 delivery,
             );
-            Ok(Arc::clone(channel))
+            Ok((Arc::clone(channel), since))
         });
-        let channel = channel.map_err(join_refused)?;
+        let (channel, since) = channel.map_err(join_refused)?;
         own.recorded = true;
         own.subscriptions.insert(
             Arc::clone(&channel.name),
@@ -333,7 +341,7 @@ impl Hub {
                 grants: wanted.grants,
                 uid: wanted.uid,
                 umd: wanted.umd,
-                since: self.ids.mark(),
+                since,
             },
         );
         Ok(())

@@ -55,6 +55,9 @@ impl Hub {
         let mut changes = Changes::new();
         let channels: Vec<Arc<Channel>> = {
             let mut state = connection.state.lock();
+            if state.over {
+                return Err(not_subscribed());
+            }
             let is_new = !state.umd.same_value(&umd);
             state.umd = umd.clone();
             let record = records::connection(connection, &umd, self.boot);
@@ -65,18 +68,19 @@ impl Hub {
                 let kind = EventKind::ConnectionUpdated;
                 self.tell_of_connection(&mut changes, kind, connection.id, &record);
             }
+            if let Some(spent) = &spent {
+                spent.write(&mut changes);
+            }
+            let (delivery, _) = Delivery::nothing(permit);
+            // Under the lock: should the connection end now, its record goes after this, and not before.
+            self.committer
+                .submit(changes, Delivery { spent, ..delivery });
             state
                 .subscriptions
                 .values()
                 .map(|held| Arc::clone(&held.channel))
                 .collect()
         };
-        if let Some(spent) = &spent {
-            spent.write(&mut changes);
-        }
-        let (delivery, _) = Delivery::nothing(permit);
-        self.committer
-            .submit(changes, Delivery { spent, ..delivery });
         if claims.umd_propagate {
             for channel in channels {
                 if let Err(refusal) = self.update(connection, &channel, &umd, None).await {

@@ -345,6 +345,8 @@ impl Hub {
     /// while it is. Returns when that is durable; `false` while the server stops.
     pub async fn keep_for_feed(&self, kinds: EventKinds) -> bool {
         let _changing = self.outbox.changing.lock().await;
+        // In any case: whoever asked before may have gone before it was durable, and with that what it had set here.
+        self.outbox.kept.fetch_or(kinds.bits(), Ordering::Relaxed);
         let retention = self.settings.events.retention;
         let until = clock::now_seconds() + retention.as_secs();
         let slack = KEPT_SLACK.min(retention / 4).as_secs();
@@ -352,7 +354,6 @@ impl Hub {
         if kinds.without(long_enough).is_empty() {
             return !self.is_stopping();
         }
-        self.outbox.kept.fetch_or(kinds.bits(), Ordering::Relaxed);
         let mut changes = Changes::new();
         changes.keep_events(kinds, until);
         self.commit_chore(changes).await

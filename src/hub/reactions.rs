@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use serde_bytes::ByteArray;
-use tokio::sync::{Mutex, MutexGuard, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::connection::Connection;
 use super::delivery::{Delivery, Message};
@@ -23,24 +23,25 @@ use crate::store::{Changes, ReactionRecord, StoredMessage};
 const SHARDS: usize = 64;
 
 /// Whether a reaction is there is read from the database, so two requests about the same message must not pass each
-/// other on the way to it: each holds the message's lock until its change has been committed.
+/// other on the way to it. The message's lock is held until the change has been committed, by what is committed: whoever
+/// asked for it may give up before.
 #[derive(Debug)]
 pub(super) struct ReactionLocks {
-    shards: [Mutex<()>; SHARDS],
+    shards: Box<[Arc<Mutex<()>>]>,
     hasher: RandomState,
 }
 
 impl ReactionLocks {
     pub(super) fn new() -> Self {
         Self {
-            shards: [const { Mutex::const_new(()) }; SHARDS],
+            shards: (0..SHARDS).map(|_| Arc::default()).collect(),
             hasher: RandomState::new(),
         }
     }
 
-    async fn lock(&self, message: MessageId) -> Option<MutexGuard<'_, ()>> {
+    async fn lock(&self, message: MessageId) -> Option<OwnedMutexGuard<()>> {
         let shard = self.hasher.hash_one(message) as usize % SHARDS;
-        Some(self.shards.get(shard)?.lock().await)
+        Some(Arc::clone(self.shards.get(shard)?).lock_owned().await)
     }
 }
 
@@ -89,7 +90,7 @@ impl Hub {
         reaction: &Reaction<'_>,
         allowed: impl FnOnce(&str) -> Option<Option<Trigger>>,
     ) -> Result<(), Refusal> {
-        let _lock = self.reaction_locks.lock(reaction.message).await;
+        let reacted = self.reaction_locks.lock(reaction.message).await;
         let message = self
             .store
             .message(channel, reaction.message, clock::now_seconds())
@@ -167,6 +168,7 @@ impl Hub {
                         except: None,
                     }),
                     done: Some(done),
+                    _reacted: reacted,
                     _permit: Some(permit),
                     ..Delivery::default()
                 },

@@ -138,6 +138,10 @@ impl Hub {
             outcome.removed += removed;
             outcome.returned += absent.len() - removed;
         }
+        // Those whose subscriptions are left to the next start are left to it, too.
+        if self.is_stopping() {
+            return;
+        }
         for ids in roll_call.connections.chunks(CONNECTIONS_AT_ONCE) {
             let Some(permit) = self.permit().await else {
                 return;

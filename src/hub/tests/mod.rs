@@ -1,5 +1,7 @@
 //! The hub with a real database, without sockets: what is committed, and what back ends are told of it.
 
+mod connections;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -91,15 +93,21 @@ impl Room {
         self.send(connection, frame).await;
     }
 
-    async fn update(&self, connection: &Arc<Connection>, channel: &str, umd: Value) {
+    /// Allows a connection to change its metadata, and those of its subscriptions.
+    fn umd_token(&self, connection: &Connection, umd: Value) -> String {
         let claims = json!({
             "exp": clock::now_seconds() + 60,
             "scope": "umd",
             "connectionId": connection.id.to_string(),
             "umd": umd,
+            "umdUpdate": true,
             "channels": {"*": {"umdUpdate": true}},
         });
-        let token = self.key.sign(&claims).unwrap();
+        self.key.sign(&claims).unwrap()
+    }
+
+    async fn update(&self, connection: &Arc<Connection>, channel: &str, umd: Value) {
+        let token = self.umd_token(connection, umd);
         let frame = json!({
             "event": "hotsock.umdUpdate", "channel": channel, "data": {"token": token},
         });
