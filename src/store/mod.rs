@@ -16,6 +16,7 @@ mod messages;
 mod open;
 mod outbox;
 mod pages;
+mod read;
 mod records;
 mod safeguard;
 #[cfg(test)]

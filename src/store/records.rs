@@ -23,7 +23,7 @@ pub struct ConnectionRecord {
     #[serde(default)]
     pub connected_at: u64,
     /// Whether the server keeps it alive.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keep_alive: bool,
     /// The client's address.
     #[serde(default)]
@@ -52,7 +52,7 @@ pub struct SubscriptionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
     /// Whether it is left out of `subscriptionsCount`.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub uncounted: bool,
 }
 
@@ -81,10 +81,10 @@ pub struct MessageRecord {
     /// Its data, as JSON; of a large message the beginning.
     pub data: ByteBuf,
     /// How many further parts the data has.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub parts: u16,
     /// Whether a client sent it: then it has a `meta`.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub has_meta: bool,
     /// Who sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,7 @@ pub struct MessageRecord {
     #[serde(default = "null", skip_serializing_if = "is_null")]
     pub umd: String,
     /// When it expires: Unix time in seconds, 0 for never.
-    #[serde(default, skip_serializing_if = "is_never")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub expires_at: u64,
 }
 
@@ -132,16 +132,16 @@ pub(super) struct EventRecord {
     pub(super) kind: u8,
     /// Of a member's or a subscription's event `{"uid":…,"umd":…}`, or nothing where the event before has the same; of
     /// others the document, or its beginning.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) body: ByteBuf,
     /// How many further parts the document has.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) parts: u16,
     /// Of a subscription's event: the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) connection: Option<ByteArray<16>>,
     /// Of a channel's event: its subscriptions.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) count: u64,
     /// Of a member's event: where its list is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,20 +230,9 @@ pub struct CursorRecord {
     pub gone: Option<String>,
 }
 
-fn is_zero(n: &u16) -> bool {
-    *n == 0
-}
-
-fn is_never(at: &u64) -> bool {
-    *at == 0
-}
-
-fn is_none(count: &u64) -> bool {
-    *count == 0
-}
-
-fn is_empty(bytes: &ByteBuf) -> bool {
-    bytes.is_empty()
+/// Whether a field is what it is read as where it is missing.
+fn is_default<T: Default + PartialEq>(field: &T) -> bool {
+    *field == T::default()
 }
 
 fn null() -> String {
@@ -252,10 +241,6 @@ fn null() -> String {
 
 fn is_null(json: &str) -> bool {
     json == "null"
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 /// Writes a record.

@@ -9,7 +9,8 @@ use crate::protocol::{ConnectionId, EventKind, EventKinds, RemovalReason, event_
 
 /// How many records one read looks at, at the most, whether it wants them or not.
 const LOOK_AT: usize = 4_096;
-/// How many records one trim removes (and a few more with a run of lists), to keep its commit short.
+/// How many records one trim removes, to keep its commit short. With the last event that still goes, a whole run of lists
+/// may go too: up to about 16 records for each KiB of a list.
 const TRIM: usize = 1_000;
 
 impl Store {
