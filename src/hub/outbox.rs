@@ -46,7 +46,7 @@ pub(super) const CURSOR_PAUSE: Duration = Duration::from_secs(1);
 pub struct EventSettings {
     /// How long an event is kept.
     pub retention: Duration,
-    /// How many bytes all of them may take.
+    /// How many bytes all of them may take. The member lists that they share count for half of that at the most.
     pub max_bytes: u64,
     /// The webhooks, and the types that each wants.
     pub webhooks: Vec<(String, EventKinds)>,
@@ -397,7 +397,7 @@ impl Hub {
         let before = clock::now_millis()
             .saturating_sub(u64::try_from(events.retention.as_millis()).unwrap_or(u64::MAX));
         // Once there is too much, some room is made, so that it does not come to this with every event.
-        let room = if self.store.outbox().bytes > events.max_bytes {
+        let room = if self.store.outbox().is_larger_than(events.max_bytes) {
             events.max_bytes / 10 * 9
         } else {
             events.max_bytes

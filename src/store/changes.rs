@@ -12,8 +12,8 @@ pub struct Changes {
     entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// What happens to the outbox.
     pub(super) outbox: Vec<Operation>,
-    /// How many bytes of the entries belong to the outbox.
-    pub(super) outbox_bytes: u64,
+    /// How many bytes of the entries are member lists of the outbox.
+    pub(super) outbox_lists: u64,
 }
 
 impl Changes {
@@ -87,7 +87,7 @@ impl Changes {
                 None => batch.remove(key),
             }
         }
-        outbox.apply(self.outbox, self.outbox_bytes, batch);
+        outbox.apply(self.outbox, self.outbox_lists, batch);
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {

@@ -207,6 +207,9 @@ pub(super) struct OutboxRecord {
     /// What its records take, in bytes.
     #[serde(default)]
     pub(super) bytes: u64,
+    /// What of that are member lists.
+    #[serde(default)]
+    pub(super) lists: u64,
 }
 
 /// A type of events that is kept. All of them are one record, written when they change.

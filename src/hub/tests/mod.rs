@@ -467,6 +467,36 @@ async fn the_outbox_is_trimmed_to_its_size_and_nothing_of_it_is_left_behind() {
     assert_eq!(room.hub.store.outbox_records().unwrap(), 0);
 }
 
+/// The lists of channels that go on stay; they are no reason to let go of every event.
+#[tokio::test]
+async fn many_lists_leave_room_for_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut small = settings();
+    small.events.max_bytes = 100_000;
+    let room = Room::open(folder.path(), small).await;
+    let jim = room.connect("Jim", Value::Null).await;
+    let channels: Vec<String> = (0..40).map(|n| format!("presence.{n}")).collect();
+    for channel in &channels {
+        room.subscribe(&jim, channel).await;
+    }
+    for _ in 0..25 {
+        let pam = room.connect("Pam", Value::Null).await;
+        for channel in &channels {
+            room.subscribe(&pam, channel).await;
+        }
+        room.hub.disconnect(&pam).await;
+    }
+    room.settle().await;
+    room.hub.trim_outbox().await;
+    let state = room.hub.outbox_state();
+    assert!(state.lists > 100_000, "{state:?}");
+    assert!(state.bytes - state.lists <= 50_000, "{state:?}");
+    let kept = room.events_after(state.trimmed).await;
+    assert!(kept.len() > 100, "{}", kept.len());
+    room.hub.trim_outbox().await;
+    assert_eq!(room.events_after(state.trimmed).await, kept);
+}
+
 /// A channel that empties is made anew by the next to come: the end of the one must not reach the disk after the beginning
 /// of the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -55,6 +55,8 @@ pub struct OutboxState {
     pub trimmed: u64,
     /// What its records take, in bytes.
     pub bytes: u64,
+    /// What of that are member lists. Those of channels that go on stay when all events are trimmed.
+    pub lists: u64,
     /// For each kind that is kept: from which sequence on, and until when a feed wants it (Unix time in seconds).
     kept: Vec<(EventKind, u64, u64)>,
 }
@@ -100,7 +102,16 @@ pub(super) enum Operation {
     Put(Entry),
     Keep { kinds: EventKinds, until: u64 },
     Expire { wanted: EventKinds, now: u64 },
-    Trim { up_to: u64, freed: u64 },
+    Trim { up_to: u64, freed: Freed },
+}
+
+/// What is no more after a trim, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Freed {
+    /// All of it.
+    bytes: u64,
+    /// What of that were member lists.
+    lists: u64,
 }
 
 /// An entry that has no sequence yet.
@@ -126,6 +137,18 @@ impl OutboxState {
             .filter(|(.., until)| *until > now)
             .map(|(kind, ..)| *kind)
             .collect()
+    }
+
+    /// Whether it takes more than `max_bytes`. Member lists count for half of that at the most: those of channels that go on
+    /// cannot be trimmed, and would leave no room for any event.
+    pub fn is_larger_than(&self, max_bytes: u64) -> bool {
+        let events = self.bytes.saturating_sub(self.lists);
+        events + self.lists.min(max_bytes / 2) > max_bytes
+    }
+
+    fn free(&mut self, freed: Freed) {
+        self.bytes = self.bytes.saturating_sub(freed.bytes);
+        self.lists = self.lists.saturating_sub(freed.lists);
     }
 
     /// Whether a reader of `kinds` that has dealt with everything up to `position` may miss something: it was trimmed,
@@ -184,6 +207,7 @@ impl Outbox {
             last: self.record.last,
             trimmed: self.record.trimmed,
             bytes: self.record.bytes,
+            lists: self.record.lists,
             kept: self
                 .kept
                 .iter()
@@ -195,15 +219,16 @@ impl Outbox {
         }
     }
 
-    /// Puts what a change does to the outbox into the batch.
+    /// Puts what a change does to the outbox into the batch. The change writes member lists of `lists` bytes itself.
     pub(super) fn apply(
         &mut self,
         operations: Vec<Operation>,
-        bytes: u64,
+        lists: u64,
         batch: &mut sled::Batch,
     ) {
-        self.changed |= bytes > 0 || !operations.is_empty();
-        self.record.bytes += bytes;
+        self.changed |= lists > 0 || !operations.is_empty();
+        self.record.bytes += lists;
+        self.record.lists += lists;
         for operation in operations {
             match operation {
                 Operation::Put(entry) => self.put(entry, batch),
@@ -220,7 +245,8 @@ impl Outbox {
                 }
                 Operation::Trim { up_to, freed } => {
                     self.record.trimmed = self.record.trimmed.max(up_to);
-                    self.record.bytes = self.record.bytes.saturating_sub(freed);
+                    self.record.bytes = self.record.bytes.saturating_sub(freed.bytes);
+                    self.record.lists = self.record.lists.saturating_sub(freed.lists);
                 }
             }
         }

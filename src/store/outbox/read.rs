@@ -4,7 +4,7 @@ use super::super::keys::{self, tag};
 use super::super::open::contain_store;
 use super::super::records::{CursorRecord, EntryRecord, EventRecord, HeadRecord, decode};
 use super::super::{Changes, Store, StoreError};
-use super::{EventPage, NOTE, Operation, OutboxState, StoredEvent, Trim};
+use super::{EventPage, Freed, NOTE, Operation, OutboxState, StoredEvent, Trim};
 use crate::protocol::{ConnectionId, EventKind, EventKinds, RemovalReason, event_out};
 
 /// How many records one read looks at, at the most, whether it wants them or not.
@@ -128,13 +128,13 @@ impl Store {
         Ok(key)
     }
 
-    /// What may go: events from before `before` (Unix time in milliseconds), and the oldest until the rest takes no
-    /// more than `max_bytes`. A bounded number of them; call again, after it is committed, while there are any.
+    /// What may go: events from before `before` (Unix time in milliseconds), and the oldest until the rest is no
+    /// [larger](OutboxState::is_larger_than) than `max_bytes`. A bounded number of them; call again, after it is committed, while there are any.
     ///
     /// # Errors
     /// When the database or a record cannot be read.
     pub fn trim(&self, before: u64, max_bytes: u64) -> Result<Option<Trim>, StoreError> {
-        let state = self.outbox();
+        let mut state = self.outbox();
         if state.trimmed >= state.last {
             return Ok(None);
         }
@@ -144,15 +144,19 @@ impl Store {
                 events: 0,
                 early: 0,
             };
-            let (mut up_to, mut freed) = (state.trimmed, 0);
+            let (mut up_to, mut freed) = (state.trimmed, Freed::default());
+            let mut free = |state: &mut OutboxState, more: Freed| {
+                state.free(more);
+                freed.bytes += more.bytes;
+                freed.lists += more.lists;
+            };
             let range = keys::entry(state.trimmed + 1)..keys::entry(state.last + 1);
             for item in self.inner.tree.range(range) {
                 let (key, value) = item?;
                 if let Some(first) = keys::parse_entry(&key) {
                     let entry: EntryRecord = decode("outbox", &value)?;
                     let is_early = entry.at >= before;
-                    if (is_early && state.bytes.saturating_sub(freed) <= max_bytes)
-                        || trim.changes.len() >= TRIM
+                    if (is_early && !state.is_larger_than(max_bytes)) || trim.changes.len() >= TRIM
                     {
                         break;
                     }
@@ -160,7 +164,14 @@ impl Store {
                         let run = keys::run(&entry.channel, run.into_array());
                         for item in self.inner.tree.scan_prefix(run) {
                             let (key, value) = item?;
-                            freed += (key.len() + value.len()) as u64;
+                            let bytes = (key.len() + value.len()) as u64;
+                            free(
+                                &mut state,
+                                Freed {
+                                    bytes,
+                                    lists: bytes,
+                                },
+                            );
                             trim.changes.remove(key.to_vec());
                         }
                     }
@@ -170,7 +181,8 @@ impl Store {
                     trim.events += events;
                     trim.early += if is_early { events } else { 0 };
                 }
-                freed += (key.len() + value.len()) as u64;
+                let bytes = (key.len() + value.len()) as u64;
+                free(&mut state, Freed { bytes, lists: 0 });
                 trim.changes.remove(key.to_vec());
             }
             if up_to == state.trimmed {

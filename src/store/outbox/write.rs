@@ -92,7 +92,7 @@ impl Changes {
     /// Begins a run with this list.
     pub fn put_run(&mut self, channel: &str, run: RunId, list: &[u8]) {
         for (part, bytes) in (0..).zip(list.chunks(PART)) {
-            self.put_counted(keys::run_base(channel, run, part), bytes.to_vec());
+            self.put_list(keys::run_base(channel, run, part), bytes.to_vec());
         }
     }
 
@@ -104,7 +104,7 @@ impl Changes {
             cut: cut as u64,
             put: ByteBuf::from(put),
         };
-        self.put_counted(
+        self.put_list(
             keys::run_edit(channel, list.run, list.edits),
             encode(&record),
         );
@@ -131,8 +131,8 @@ impl Changes {
         self.remove(keys::cursor(webhook));
     }
 
-    fn put_counted(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.outbox_bytes += (key.len() + value.len()) as u64;
+    fn put_list(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.outbox_lists += (key.len() + value.len()) as u64;
         self.put(key, value);
     }
 
