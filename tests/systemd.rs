@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -76,7 +76,13 @@ impl Manager {
 
     fn next(&self) -> Vec<String> {
         let mut buffer = [0; 4096];
-        let length = self.socket.recv(&mut buffer).expect("a message in time");
+        let length = loop {
+            match self.socket.recv(&mut buffer) {
+                // Whoever waits with a limit is woken when the machine was frozen.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                length => break length.expect("a message in time"),
+            }
+        };
         let text = std::str::from_utf8(&buffer[..length]).unwrap();
         text.lines().map(str::to_owned).collect()
     }

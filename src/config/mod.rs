@@ -163,6 +163,7 @@ pub struct Events {
     /// How long an event out that could not be delivered is kept and tried again. Default 72h; 1m to 90d.
     pub retention: Duration,
     /// What all events that are kept may take, in bytes. Default 268435456 (256 MiB); 1 MiB to 1024 GiB.
+    /// Member lists count for half of it at the most: those of channels that go on stay.
     pub max_bytes: u64,
     /// `[[events.webhooks]]`: where events are sent. Default: nowhere.
     pub webhooks: Vec<Webhook>,

@@ -58,8 +58,18 @@ pub struct ConnectionInfo {
 }
 
 impl Hub {
-    /// One channel, with its members. A channel that nobody uses has none.
-    pub fn channel_info(&self, name: &str) -> ChannelInfo {
+    /// One channel, with its members, when what is told of it is on disk. A channel that nobody uses has none.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` while the server stops.
+    pub async fn channel_info(&self, name: &str) -> Result<ChannelInfo, Refusal> {
+        let info = self.channel_now(name);
+        self.until_kept().await?;
+        Ok(info)
+    }
+
+    /// The same, of what has been decided.
+    pub(super) fn channel_now(&self, name: &str) -> ChannelInfo {
         match self.channels.get(name) {
             Some(channel) => self.info(&channel, true),
             None => self.info(&Channel::new(name.into()), true),
@@ -67,7 +77,15 @@ impl Hub {
     }
 
     /// The channels that have subscriptions, by name: at most [`PAGE`] of those after `after` that begin with `prefix`.
-    pub fn channel_page(&self, after: &str, prefix: &str) -> Vec<ChannelInfo> {
+    /// What is told of them is on disk.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` while the server stops.
+    pub async fn channel_page(
+        &self,
+        after: &str,
+        prefix: &str,
+    ) -> Result<Vec<ChannelInfo>, Refusal> {
         let mut page: BTreeMap<Arc<str>, Arc<Channel>> = BTreeMap::new();
         self.channels.for_each(|channel| {
             if *channel.name > *after && channel.name.starts_with(prefix) {
@@ -77,9 +95,12 @@ impl Hub {
                 }
             }
         });
-        page.values()
+        let infos = page
+            .values()
             .map(|channel| self.info(channel, false))
-            .collect()
+            .collect();
+        self.until_kept().await?;
+        Ok(infos)
     }
 
     /// The connections, by id: at most [`PAGE`] of those after `after`, only those of `uid` where one is given.
@@ -146,8 +167,8 @@ impl Hub {
     /// The info of a channel that a connection may read (`getInfo`).
     ///
     /// # Errors
-    /// `SUBSCRIBE_PERMISSION_DENIED` where the token does not say `getInfo`.
-    pub fn channel_info_for(
+    /// `INFO_PERMISSION_DENIED` where the token does not say `getInfo`; `INTERNAL_ERROR` while the server stops.
+    pub async fn channel_info_for(
         &self,
         connection: &Connection,
         name: &str,
@@ -160,7 +181,7 @@ impl Hub {
             None => permissions.resolve(name).0.into(),
         };
         if permissions.channel(&channel).get_info {
-            Ok(self.channel_info(&channel))
+            self.channel_info(&channel).await
         } else {
             Err(Refusal::new(
                 ErrorCode::InfoPermissionDenied,
@@ -186,6 +207,11 @@ impl Hub {
             }
             None => self.update_connection(connection, token).await?,
         }
+        self.until_kept().await
+    }
+
+    /// Waits until everything that has been decided up to now is on disk.
+    async fn until_kept(&self) -> Result<(), Refusal> {
         if self.commit_chore(Changes::new()).await {
             Ok(())
         } else {

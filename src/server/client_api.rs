@@ -73,7 +73,7 @@ async fn act(
         "publishMessage" => publish_message(shared, &connection, &object).await,
         "listMessages" => list_messages(shared, &connection, &object).await,
         "listReactions" => list_reactions(shared, &connection, &object).await,
-        "getChannelInfo" => channel_info(shared, &connection, &object),
+        "getChannelInfo" => channel_info(shared, &connection, &object).await,
         _ => umd_update(shared, &connection, &object).await,
     };
     result.map_err(|refused| refusal(&refused).into())
@@ -299,7 +299,7 @@ async fn list_reactions(
     Ok(value(StatusCode::OK, &Body { reactions }))
 }
 
-fn channel_info(
+async fn channel_info(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
     object: &Object<'_>,
@@ -313,7 +313,7 @@ fn channel_info(
         members: Option<Json>,
     }
     let channel = object.channel()?;
-    let info = shared.hub.channel_info_for(connection, &channel)?;
+    let info = shared.hub.channel_info_for(connection, &channel).await?;
     let body = Body {
         channel: &info.name,
         subscriptions_count: info.subscriptions_count,

@@ -56,8 +56,8 @@ pub(super) async fn act(shared: &Arc<Shared>, path: &[&str], request: Request<In
             Err(refused) => *refused,
         },
         (["publish"], _) => method_not_allowed("POST"),
-        (["channels"], Method::GET) => channels(shared, &request),
-        (["channels", name], Method::GET) => channel(shared, name),
+        (["channels"], Method::GET) => channels(shared, &request).await,
+        (["channels", name], Method::GET) => channel(shared, name).await,
         (["connections"], Method::GET) => connections(shared, &request),
         (["events"], Method::GET) => feed::answer(shared, &request).await,
         (["connections", id], Method::DELETE) => kick(shared, id),
@@ -173,7 +173,7 @@ async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refu
     Ok(accepted(None, &channel, &event))
 }
 
-fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
+async fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -196,7 +196,10 @@ fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
     let query = request.uri().query();
     let after = body::parameter(query, "after").unwrap_or_default();
     let prefix = body::parameter(query, "prefix").unwrap_or_default();
-    let page: Vec<ChannelInfo> = shared.hub.channel_page(&after, &prefix);
+    let page: Vec<ChannelInfo> = match shared.hub.channel_page(&after, &prefix).await {
+        Ok(page) => page,
+        Err(refused) => return refusal(&refused),
+    };
     let channels = page
         .iter()
         .map(|info| Entry {
@@ -211,7 +214,7 @@ fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
     value(StatusCode::OK, &Body { channels, next })
 }
 
-fn channel(shared: &Shared, name: &str) -> Answer {
+async fn channel(shared: &Shared, name: &str) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -229,7 +232,10 @@ fn channel(shared: &Shared, name: &str) -> Answer {
     if let Err(refused) = names::check_channel(&name) {
         return refusal(&refused);
     }
-    let info = shared.hub.channel_info(&name);
+    let info = match shared.hub.channel_info(&name).await {
+        Ok(info) => info,
+        Err(refused) => return refusal(&refused),
+    };
     let body = Body {
         name: &info.name,
         subscriptions_count: info.subscriptions_count,

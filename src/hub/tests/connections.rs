@@ -82,6 +82,26 @@ async fn metadata_changed_over_http_are_on_disk_when_that_is_told() {
     }
 }
 
+/// A back end that is told of a member must hear of its end, and nobody hears of the end of what never was on disk.
+#[tokio::test]
+async fn members_that_are_told_of_are_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = Room::open(folder.path(), settings()).await;
+    let jim = room.connect("Jim", Value::Null).await;
+    room.settle().await;
+    let held = Held::new(&room).await;
+    room.subscribe(&jim, "presence.a").await;
+    let mut info = std::pin::pin!(room.hub.channel_info("presence.a"));
+    let mut page = std::pin::pin!(room.hub.channel_page("", ""));
+    assert!(timeout(HELD_UP, &mut info).await.is_err());
+    assert!(timeout(HELD_UP, &mut page).await.is_err());
+    drop(held);
+    let info = timeout(DEADLINE, info).await.unwrap().unwrap();
+    assert_eq!(info.members.unwrap().count, 1);
+    let page = timeout(DEADLINE, page).await.unwrap().unwrap();
+    assert_eq!(page.len(), 1);
+}
+
 #[tokio::test]
 async fn whoever_hears_of_ends_hears_of_that_of_a_connection_from_before() {
     let folder = tempfile::tempdir().unwrap();

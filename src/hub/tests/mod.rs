@@ -138,7 +138,7 @@ impl Room {
     }
 
     fn members(&self, channel: &str) -> Value {
-        let info = self.hub.channel_info(channel);
+        let info = self.hub.channel_now(channel);
         serde_json::from_slice(&info.members.unwrap().list).unwrap()
     }
 
