@@ -8,12 +8,10 @@ use clap::Args;
 use crate::Result;
 use crate::crowd;
 use crate::figures::{figure, mebibytes, micros_each, per_second, title};
-use crate::server::{Place, Server, Settings};
+use crate::server::{KEPT_SECONDS, Place, Server, Settings};
 
 /// How many publish at once.
 const PUBLISHERS: usize = 4;
-/// How long a message is kept, in seconds; the tokens say so.
-pub(crate) const KEPT_SECONDS: u64 = 2;
 /// How often the database is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 

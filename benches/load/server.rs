@@ -17,13 +17,14 @@ use tokio::time::timeout;
 
 use crate::Result;
 use crate::client::{Client, Target};
-use crate::expiry::KEPT_SECONDS;
 use crate::process::Process;
 
 /// The key to the server HTTP API.
 const API_KEY: &str = "load-generator-load-generator-load-generator";
 /// What events are signed with; Base64.
 const WEBHOOK_SECRET: &str = "bG9hZC1nZW5lcmF0b3ItbG9hZC1nZW5lcmF0b3I=";
+/// How long a message of the event `brief` is kept, in seconds.
+pub(crate) const KEPT_SECONDS: u64 = 2;
 /// How long a start may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 

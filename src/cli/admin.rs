@@ -13,13 +13,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::Failure;
-use super::dev::DEFAULT_DIR;
+use super::dev::{DEFAULT_DIR, DEV_SOCKET};
 use crate::config::DEFAULT_FILE;
 
 /// Where the socket is on a host that the package was installed on.
 const DEFAULT_SOCKET: &str = "/run/rollcall/admin.sock";
-/// The socket of the development server, in its folder.
-pub(super) const DEV_SOCKET: &str = "admin.sock";
 
 /// Which server a command speaks to.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::{Config, Durability, show_duration, show_size};
 
-use super::serve::{ConfigFile, sources};
+use super::configuration::{ConfigFile, sources};
 use super::{Failure, output, tls};
 
 /// Check the configuration as `serve` would read it

@@ -8,7 +8,6 @@ use crate::auth::{Algorithm, SigningKey};
 use crate::config;
 
 use super::Failure;
-use super::admin::DEV_SOCKET;
 use super::certificate::self_signed;
 use super::files::{Privacy, create, create_dir, read};
 use super::keygen::new_api_key;
@@ -16,6 +15,8 @@ use super::tls;
 
 /// Where the folder is, unless `--dev-dir` says otherwise.
 pub(super) const DEFAULT_DIR: &str = "rollcall-dev";
+/// The socket of the development server, in its folder.
+pub(super) const DEV_SOCKET: &str = "admin.sock";
 
 /// The algorithm of the development server's signing key.
 pub(super) const ALGORITHM: Algorithm = Algorithm::ES256;

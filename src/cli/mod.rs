@@ -1,13 +1,14 @@
 //! The command line: one file per command. A command takes its parsed arguments and returns, or fails with a
-//! [`Failure`], which knows its exit code. `dev` keeps the folder of the development server, `files` writes files with
-//! care, `certificate` and `tls` make and read certificates, `output` prints, `admin` reaches
-//! a running server.
+//! [`Failure`], which knows its exit code. `configuration` finds the configuration, `dev` keeps the folder of the
+//! development server, `files` writes files with care, `certificate` and `tls` make and read certificates, `output`
+//! prints, `admin` reaches a running server.
 //!
 //! A new command is a file with an `Args` and a `run`, and a line each in [`Command`] and [`Command::run`].
 
 mod admin;
 mod certificate;
 mod check;
+mod configuration;
 mod dev;
 mod events;
 mod failure;

@@ -1,12 +1,13 @@
 //! `rollcall serve`: the server, and `--dev` for one that needs nothing.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::config::{self, Config, DEFAULT_FILE, ENV_PREFIX, Flag, FlagValue, REFERENCE, Sources};
+use crate::config::{Config, Flag, FlagValue, REFERENCE};
 use crate::server::Sockets;
 use crate::telemetry;
 
+use super::configuration::{ConfigFile, sources};
 use super::dev::{DEFAULT_DIR, DevDir, DevFolder, HOST};
 use super::output::{self, shell_word};
 use super::{Failure, check};
@@ -35,39 +36,6 @@ pub(super) struct Args {
     dev: bool,
     #[command(flatten)]
     dev_dir: DevDir,
-}
-
-/// Which configuration file a command reads.
-#[derive(Debug, clap::Args)]
-pub(super) struct ConfigFile {
-    /// The configuration file [default: /etc/rollcall/rollcall.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl ConfigFile {
-    /// A file that was named must be there; without the usual one, the environment must say everything.
-    pub(super) fn file(&self) -> config::File {
-        match &self.config {
-            Some(path) => config::File::Required(path.clone()),
-            None => config::File::IfPresent(DEFAULT_FILE.into()),
-        }
-    }
-
-    /// What to call it.
-    pub(super) fn path(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())
-    }
-}
-
-/// A file, this process's environment, and flags.
-pub(super) fn sources(file: config::File, flags: Vec<Flag>) -> Sources {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with(ENV_PREFIX) || name == "CREDENTIALS_DIRECTORY")
-        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
-        .collect();
-    Sources { file, env, flags }
 }
 
 impl Args {

@@ -1,8 +1,6 @@
 //! Keys and secrets: read from the configuration or from the files that it names, checked, and made ready for use. No
 //! message holds any of their content.
 
-use std::path::Path;
-
 use crate::auth::{Algorithm, VerificationKey};
 
 use super::error::Origin;
@@ -25,24 +23,6 @@ pub(super) const VERIFICATION_KEYS: &[&str] = &[
     "secret",
     "secret_file",
 ];
-
-/// What to say of a file that is not there: what belongs in it, and what can make one. It begins with a separator.
-pub(super) fn absent_file(key: &str, path: &Path) -> String {
-    let dir = path.parent().unwrap_or(Path::new(".")).display();
-    match key {
-        "certificate" => format!(
-            "; put the server's certificate there, as PEM, or make a self-signed one and its key with \
-             `rollcall keygen --tls --host NAME --out {dir}`"
-        ),
-        "private_key" => "; put the certificate's private key there, as PEM, for the user that rollcall runs as to read"
-            .to_owned(),
-        "public_key_file" => format!(
-            "; put the public key there of whoever signs tokens, as PEM, or make a pair with \
-             `rollcall keygen --out {dir}`"
-        ),
-        _ => String::new(),
-    }
-}
 
 /// Reads one entry of `[[auth.keys]]`.
 pub(super) fn verification_key(reader: &mut Reader<'_>) -> Option<VerificationKey> {

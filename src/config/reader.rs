@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::error::{Origin, Problem};
-use super::keys::absent_file;
 use super::source::{Layers, Node, Table, Value, list_from_plain, plain_io, read_text};
 use super::units::{self, DURATION_FORM, SIZE_FORM, nearest, show_duration, show_size};
 
@@ -542,5 +541,23 @@ impl<'a> Reader<'a> {
             }
         }
         Some(texts)
+    }
+}
+
+/// What to say of a file that is not there: what belongs in it, and what can make one. It begins with a separator.
+fn absent_file(key: &str, path: &Path) -> String {
+    let dir = path.parent().unwrap_or(Path::new(".")).display();
+    match key {
+        "certificate" => format!(
+            "; put the server's certificate there, as PEM, or make a self-signed one and its key with \
+             `rollcall keygen --tls --host NAME --out {dir}`"
+        ),
+        "private_key" => "; put the certificate's private key there, as PEM, for the user that rollcall runs as to read"
+            .to_owned(),
+        "public_key_file" => format!(
+            "; put the public key there of whoever signs tokens, as PEM, or make a pair with \
+             `rollcall keygen --out {dir}`"
+        ),
+        _ => String::new(),
     }
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::open::{Inner, contain, contain_store};
+use super::contain::{contain, contain_store};
+use super::open::Inner;
 use super::outbox::Outbox;
 use super::records::{HeadRecord, encode};
 use super::{Changes, Store, StoreError, keys};

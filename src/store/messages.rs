@@ -7,13 +7,12 @@ use std::ops::Bound;
 
 use serde_bytes::ByteBuf;
 
-use super::open::contain_store;
+use super::contain::contain_store;
+use super::pages::PART;
 use super::records::{MessageRecord, ReactionRecord, decode, encode};
 use super::{Changes, Store, StoreError, keys};
 use crate::protocol::MessageId;
 
-/// The most data in one entry, in bytes.
-pub(super) const PART: usize = 4_096;
 /// How many reactions one sweep removes with their message.
 const REACTIONS_AT_ONCE: usize = 1_000;
 /// How long, in seconds, a message that has expired stays in the database. Nobody can read it any more, but whoever was

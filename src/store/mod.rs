@@ -5,12 +5,14 @@
 //! - [`Outbox`](OutboxState): events out, in the order of the commits that they came with
 //! - [`Store`]: opening (with all the reasons to refuse, and a copy at hand until it is known to be sound), reading at
 //!   boot, single-use tokens
+//! - `pages`: how large a record may be, so that no page leaves the log; `contain`: calls into sled, which may panic
 //!
 //! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
 //! share one tree under a leading tag, because sled makes a batch atomic within one tree.
 
 mod changes;
 mod committer;
+mod contain;
 mod keys;
 mod messages;
 mod open;

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::contain::{contain, contain_store};
 use super::outbox::{Lists, Outbox, OutboxState};
 use super::pages::SEGMENT_BYTES;
 use super::records::{HeadRecord, decode, encode};
@@ -246,23 +246,6 @@ fn open_released(config: &sled::Config) -> Result<sled::Db, StoreError> {
             result => return result,
         }
     }
-}
-
-/// Calls into sled, whose unwritten invariants panic where a database is damaged.
-pub(super) fn contain<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    contain_store(|| call().map_err(StoreError::from))
-}
-
-pub(super) fn contain_store<T>(
-    call: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Err(StoreError::Panicked(text.unwrap_or_default()))
-    })
 }
 
 /// Takes the folder for this process, and leaves our pid in it for whoever finds it taken.

@@ -14,8 +14,6 @@
 //! What is not bounded by the protocol is cut into parts (the data of a message, an event out, a member list). What is left
 //! are the limits of section 15: [`Limits::MOST`](crate::protocol::Limits::MOST) has been chosen for this.
 
-use super::messages::PART;
-
 /// The size of a segment of the log. A database keeps the one that it was made with: this is part of the format.
 pub(super) const SEGMENT_BYTES: usize = 2 << 20;
 /// The largest page that is no blob: a quarter of a segment, without the segment's own header.
@@ -33,6 +31,8 @@ const KEYS: usize = 257 + 63;
 pub(super) const KEY_BYTES: usize = 1_600;
 /// The largest record, key and value together, in bytes.
 pub(super) const RECORD_BYTES: usize = 26_000;
+/// The size of the parts that long data is cut into, in bytes.
+pub(super) const PART: usize = 4_096;
 
 const fn page(entries: usize, entry_bytes: usize) -> usize {
     entries * (entry_bytes + ENTRY_OVERHEAD) + 2 * (KEY_BYTES + ENTRY_OVERHEAD) + PAGE_OVERHEAD

@@ -1,6 +1,6 @@
 //! What is read from the database: the membership at a start, what has been spent, and what has expired.
 
-use super::open::{contain, contain_store};
+use super::contain::{contain, contain_store};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode};
 use super::{Changes, Store, StoreError, keys, keys::tag};
 use crate::protocol::{ConnectionId, MessageId};

@@ -21,7 +21,7 @@ mod write;
 
 use parking_lot::Mutex;
 
-use super::messages::PART;
+use super::pages::PART;
 use super::records::{EntryRecord, HeadRecord, KeptRecord, OutboxRecord, decode, encode};
 use super::{Changes, StoreError, keys, pages};
 use crate::protocol::{EventKind, EventKinds};

@@ -1,7 +1,7 @@
 //! The outbox, read: by position for its readers, and from its beginning for whoever trims it.
 
+use super::super::contain::contain_store;
 use super::super::keys::{self, tag};
-use super::super::open::contain_store;
 use super::super::records::{CursorRecord, EntryRecord, EventRecord, HeadRecord, decode};
 use super::super::{Changes, Store, StoreError};
 use super::{EventPage, Freed, NOTE, Operation, OutboxState, StoredEvent, Trim};

@@ -2,7 +2,7 @@
 
 use serde_bytes::{ByteArray, ByteBuf};
 
-use super::super::messages::PART;
+use super::super::pages::PART;
 use super::super::records::{
     CursorRecord, EditRecord, EntryRecord, EventRecord, ListRecord, encode,
 };
