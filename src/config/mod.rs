@@ -1,8 +1,9 @@
 //! File, environment and flags into one checked [`Config`]. Checking is strict and complete: an unknown key, a bad
 //! value or an unreadable file stops the start, and all that is wrong is said at once, each with its place and its mend.
 //!
-//! `source` lays the layers over each other, `reader` reads one table strictly, `sections` knows the keys, their
-//! defaults and their bounds, `keys` turns key files into keys, `units` knows how durations and sizes are written.
+//! `source` lays the layers over each other, `reader` reads one table strictly, `findings` gathers what is wrong,
+//! `sections` knows the keys, their defaults and their bounds, `keys` turns key files into keys, `units` knows how
+//! durations and sizes are written.
 //!
 //! Flags override the environment (`ROLLCALL_DATA_DIR`, `ROLLCALL_PRESENCE__BOOT_GRACE`: a double underscore for the
 //! dot; lists as TOML or between commas), which overrides the file. A relative path in the file starts from the file's
@@ -10,6 +11,7 @@
 //! number and a unit (`500ms`, `10s`, `5m`, `2h`, `1d`); sizes are bytes, or text such as `"32MiB"`.
 
 mod error;
+mod findings;
 mod keys;
 mod reader;
 mod sections;
@@ -242,7 +244,7 @@ impl Config {
     /// Everything that is wrong, at once. (While the file is no valid TOML, only that is said.)
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let layers = sources.layers().map_err(ConfigError::new)?;
-        let findings = reader::Findings::new(layers.credentials.clone());
+        let findings = findings::Findings::new(layers.credentials.clone());
         let config = sections::config(reader::Reader::top(&layers, &findings), &findings);
         let problems = findings.into_problems();
         match config {

@@ -1,30 +1,20 @@
 //! Reads one table key by key, strictly. What is wrong is noted and a stand-in value returned, so that one pass finds
 //! every problem; a key that nobody asked for is unknown.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::error::{Origin, Problem};
+use super::error::Origin;
+use super::findings::{Findings, absent_file};
 use super::source::{Layers, Node, Table, Value, list_from_plain, plain_io, read_text};
-use super::units::{self, DURATION_FORM, SIZE_FORM, nearest, show_duration, show_size};
+use super::units::{self, DURATION_FORM, SIZE_FORM, show_duration, show_size};
 
 /// What a number may be, and why not more or less.
 pub(super) struct Bounds<T> {
     pub(super) min: T,
     pub(super) max: T,
     pub(super) why: &'static str,
-}
-
-/// What the whole reading has found so far.
-#[derive(Default)]
-pub(super) struct Findings {
-    problems: RefCell<Vec<Problem>>,
-    /// Every key that was asked for, by its dotted path without list positions.
-    known: RefCell<Vec<String>>,
-    unknown: RefCell<Vec<(Origin, String)>>,
-    credentials: Option<String>,
 }
 
 /// One table.
@@ -41,91 +31,6 @@ pub(super) struct Reader<'a> {
 pub(super) struct Sourced<T> {
     pub(super) value: T,
     pub(super) origin: Origin,
-}
-
-impl Findings {
-    pub(super) fn new(credentials: Option<String>) -> Self {
-        Self {
-            credentials,
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn report(&self, origin: &Origin, key: &str, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem {
-            origin: origin.clone(),
-            key: key.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    /// Whether nothing is wrong so far.
-    pub(super) fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty() && self.unknown.borrow().is_empty()
-    }
-
-    /// Every key that was asked for.
-    #[cfg(test)]
-    pub(super) fn known(&self) -> Vec<String> {
-        self.known.borrow().clone()
-    }
-
-    /// All problems. To be called last: only then is it known which keys there are.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        let known = self.known.into_inner();
-        let mut problems = self.problems.into_inner();
-        for (origin, key) in self.unknown.into_inner() {
-            let message = match suggestion(&key, &known) {
-                Some(name) => format!("unknown key; did you mean {name}?"),
-                None => {
-                    "unknown key; take it out (rollcall serve --help lists them all)".to_owned()
-                }
-            };
-            problems.push(Problem {
-                origin,
-                key,
-                message,
-            });
-        }
-        problems
-    }
-}
-
-/// The key that was meant: one nearby in the same table, or one of that very name in another.
-fn suggestion<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
-    let plain = without_positions(key);
-    let (table, name) = plain.rsplit_once('.').unwrap_or(("", plain.as_str()));
-    let split = |path: &'k String| path.rsplit_once('.').unwrap_or(("", path.as_str()));
-    let beside = known
-        .iter()
-        .map(split)
-        .filter(|(other, _)| *other == table)
-        .map(|(_, name)| name);
-    let near = nearest(name, beside);
-    let elsewhere = known.iter().find(|path| split(path).1 == name);
-    match (near, elsewhere) {
-        (_, Some(path)) => Some(path),
-        (Some(near), None) => known
-            .iter()
-            .find(|path| split(path) == (table, near))
-            .map(String::as_str),
-        (None, None) => None,
-    }
-}
-
-/// `auth.keys[2].id` is `auth.keys.id`.
-fn without_positions(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut inside = false;
-    for c in path.chars() {
-        match c {
-            '[' => inside = true,
-            ']' => inside = false,
-            c if !inside => out.push(c),
-            _ => {}
-        }
-    }
-    out
 }
 
 impl<'a> Reader<'a> {
@@ -180,20 +85,14 @@ impl<'a> Reader<'a> {
         for (name, node) in self.table.into_iter().flatten() {
             if !self.seen.iter().any(|seen| seen == name) {
                 let path = self.path_of(name);
-                self.findings
-                    .unknown
-                    .borrow_mut()
-                    .push((node.origin.clone(), path));
+                self.findings.note_unknown(&node.origin, path);
             }
         }
     }
 
     fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         self.seen.push(key);
-        self.findings
-            .known
-            .borrow_mut()
-            .push(without_positions(&self.path_of(key)));
+        self.findings.note_known(&self.path_of(key));
         self.table.and_then(|table| table.get(key))
     }
 
@@ -244,8 +143,8 @@ impl<'a> Reader<'a> {
     ) -> bool {
         // Known even where the list is empty, so that a misplaced key finds its way home.
         for inner in keys {
-            let path = format!("{}.{inner}", self.path_of(key));
-            self.findings.known.borrow_mut().push(path);
+            self.findings
+                .note_known(&format!("{}.{inner}", self.path_of(key)));
         }
         let Some(node) = self.node(key) else {
             return false;
@@ -314,7 +213,7 @@ impl<'a> Reader<'a> {
     pub(super) fn path(&mut self, key: &'static str) -> Option<Sourced<PathBuf>> {
         const VARIABLE: &str = "${CREDENTIALS_DIRECTORY}";
         let Sourced { value, origin } = self.text(key)?;
-        let expanded = match (&self.findings.credentials, value.contains(VARIABLE)) {
+        let expanded = match (self.findings.credentials(), value.contains(VARIABLE)) {
             (Some(directory), true) => value.replace(VARIABLE, directory),
             (None, true) => {
                 self.report(
@@ -541,23 +440,5 @@ impl<'a> Reader<'a> {
             }
         }
         Some(texts)
-    }
-}
-
-/// What to say of a file that is not there: what belongs in it, and what can make one. It begins with a separator.
-fn absent_file(key: &str, path: &Path) -> String {
-    let dir = path.parent().unwrap_or(Path::new(".")).display();
-    match key {
-        "certificate" => format!(
-            "; put the server's certificate there, as PEM, or make a self-signed one and its key with \
-             `rollcall keygen --tls --host NAME --out {dir}`"
-        ),
-        "private_key" => "; put the certificate's private key there, as PEM, for the user that rollcall runs as to read"
-            .to_owned(),
-        "public_key_file" => format!(
-            "; put the public key there of whoever signs tokens, as PEM, or make a pair with \
-             `rollcall keygen --out {dir}`"
-        ),
-        _ => String::new(),
     }
 }

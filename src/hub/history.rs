@@ -9,7 +9,7 @@ use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Window;
 use crate::protocol::{ErrorCode, MessageId, Refusal};
-use crate::store::{Changes, Durability, StoreError, StoredMessage};
+use crate::store::{Durability, StoreError, StoredMessage};
 
 /// How many messages a page of history holds at the most (section 11).
 const PAGE_MESSAGES: usize = 100;
@@ -192,11 +192,8 @@ impl Hub {
         let hub = Arc::clone(self);
         match tokio::task::spawn_blocking(move || read(&hub)).await {
             Ok(Ok(value)) => {
-                if self.settings.durability == Durability::Commit
-                    && !self.store.is_durable()
-                    && !self.commit_chore(Changes::new()).await
-                {
-                    return Err(internal());
+                if self.settings.durability == Durability::Commit && !self.store.is_durable() {
+                    self.until_kept().await?;
                 }
                 Ok(value)
             }

@@ -211,7 +211,7 @@ impl Hub {
     }
 
     /// Waits until everything that has been decided up to now is on disk.
-    async fn until_kept(&self) -> Result<(), Refusal> {
+    pub(super) async fn until_kept(&self) -> Result<(), Refusal> {
         if self.commit_chore(Changes::new()).await {
             Ok(())
         } else {

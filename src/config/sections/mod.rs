@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::findings::Findings;
 use super::keys::{VERIFICATION_KEYS, api_keys, verification_key};
-use super::reader::{Bounds, Findings, Reader, Sourced};
+use super::reader::{Bounds, Reader, Sourced};
 use super::{Admin, Api, Auth, Config, Durability, Log, LogFormat, LogLevel, Presence, Store, Tls};
 
 mod connection;

@@ -66,7 +66,7 @@ fn the_reference_holds_the_defaults() {
 #[test]
 fn the_reference_names_every_key() {
     let layers = Sources::default().layers().unwrap();
-    let findings = reader::Findings::new(None);
+    let findings = findings::Findings::new(None);
     let _ = sections::config(reader::Reader::top(&layers, &findings), &findings);
     for path in findings.known() {
         let name = path.rsplit('.').next().unwrap();
