@@ -30,8 +30,8 @@ impl Ids {
     /// between, ids count up.
     pub fn next(&mut self, now: u64, random: impl FnOnce() -> u128) -> MessageId {
         self.last = if now > self.last.unix_millis() {
-            // The upper half of the random space is left to the counting.
-            MessageId::from_parts(now, random() >> 49)
+            // The upper half of the random space is left to the counting: 79 of the 80 bits are random.
+            MessageId::from_parts(now, random() >> 1)
         } else {
             self.last.successor()
         };
@@ -85,6 +85,13 @@ mod tests {
                     }
                 }
             }
+        }
+
+        /// Nobody guesses the first id of a millisecond: one bit is left to the counting, and all others are random.
+        #[test]
+        fn an_id_has_79_random_bits(random in 0..1u128 << 80) {
+            let id = Ids::new(0).next(1, || random);
+            prop_assert_eq!(id, MessageId::from_parts(1, random >> 1));
         }
 
         #[test]
