@@ -91,18 +91,19 @@ impl Feed {
                 return Ok(Some(item));
             }
             self.durable.borrow_and_update();
-            if !self.read()? && (self.end.is_some() || self.durable.changed().await.is_err()) {
+            if !self.read().await? && (self.end.is_some() || self.durable.changed().await.is_err())
+            {
                 return Ok(None);
             }
         }
     }
 
     /// Reads on. Whether there was anything to look at.
-    fn read(&mut self) -> Result<bool, OutboxError> {
+    async fn read(&mut self) -> Result<bool, OutboxError> {
         if self.end.is_some_and(|end| self.position == end) {
             return Ok(false);
         }
-        let batch = self.outbox.read(self.position, self.kinds, AT_ONCE)?;
+        let batch = super::read(&self.outbox, self.position, self.kinds, AT_ONCE).await?;
         if batch.missed && !self.tolerant {
             let before_first = batch.events.first().map(|event| event.sequence - 1);
             self.ready.push_back(Item::Gap {

@@ -17,6 +17,7 @@ mod transport;
 mod webhooks;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -111,7 +112,7 @@ pub trait Outbox: Send + Sync + 'static {
     fn id(&self) -> u32;
 
     /// Reads durable events of `kinds` after `position`: at most `limit` (at least one, if there is any), and few
-    /// enough that they take about a megabyte. Quick; may touch the disk.
+    /// enough that they take about a megabyte. May wait for the disk: [`read`] asks on a thread that can.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -129,6 +130,22 @@ pub trait Outbox: Send + Sync + 'static {
     /// Notes where a webhook stands. It is on disk within about a second, together with whatever is committed anyway;
     /// a crash before means that some events are sent again.
     fn keep_cursor(&self, webhook: &str, cursor: Cursor);
+}
+
+/// [`Outbox::read`], on a thread that may wait. Dropped before it returns, it has changed nothing.
+///
+/// # Errors
+/// When the database cannot be read, or the server stops.
+async fn read(
+    outbox: &Arc<dyn Outbox>,
+    position: u64,
+    kinds: EventKinds,
+    limit: usize,
+) -> Result<Batch, OutboxError> {
+    let outbox = Arc::clone(outbox);
+    tokio::task::spawn_blocking(move || outbox.read(position, kinds, limit))
+        .await
+        .unwrap_or_else(|error| Err(OutboxError(error.to_string())))
 }
 
 #[cfg(test)]

@@ -197,7 +197,8 @@ impl<T: Transport> Courier<T> {
         loop {
             self.durable.borrow_and_update();
             let position = self.cursor.position;
-            let batch = match self.outbox.read(position, self.webhook.kinds, AT_ONCE) {
+            let kinds = self.webhook.kinds;
+            let batch = match super::read(&self.outbox, position, kinds, AT_ONCE).await {
                 Ok(batch) => batch,
                 Err(failure) => {
                     error!(webhook = self.webhook.name, error = %failure, "a webhook waits");

@@ -9,7 +9,7 @@ use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Window;
 use crate::protocol::{ErrorCode, MessageId, Refusal};
-use crate::store::{Durability, StoreError, StoredMessage};
+use crate::store::{Durability, Store, StoreError, StoredMessage};
 
 /// How many messages a page of history holds at the most (section 11).
 const PAGE_MESSAGES: usize = 100;
@@ -190,16 +190,21 @@ impl Hub {
         read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let hub = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || read(&hub)).await {
-            Ok(Ok(value)) => {
-                if self.settings.durability == Durability::Commit && !self.store.is_durable() {
-                    self.until_kept().await?;
-                }
-                Ok(value)
-            }
-            Ok(Err(error)) => Err(super::database_error(&error)),
-            Err(_) => Err(internal()),
+        let value = blocking(move || read(&hub)).await?;
+        if self.settings.durability == Durability::Commit && !self.store.is_durable() {
+            self.until_kept().await?;
         }
+        Ok(value)
+    }
+
+    /// Reads from the database on a thread that may wait. What is read need not be on disk yet: good for deciding what is
+    /// committed after it, and for nothing that is told at once.
+    pub(super) async fn read_ahead<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let store = self.store.clone();
+        blocking(move || read(&store)).await
     }
 }
 
@@ -207,6 +212,16 @@ impl Reactor {
     /// About how many bytes it takes in a page.
     fn bytes(&self) -> usize {
         ENTRY_BYTES + self.uid.len() + self.umd.len()
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(super::database_error(&error)),
+        Err(_) => Err(internal()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::delivery::Delivery;
 use super::outbox::{Cause, Run};
 use super::{Hub, StartError, membership, records};
 use crate::protocol::{ConnectionId, EventKind, Frame, RemovalReason};
-use crate::store::{Changes, StoreError};
+use crate::store::{Changes, ConnectionRecord, Store, StoreError};
 
 /// How many bytes of frames one commit of the roll call may release to a channel. Every removal carries the whole list:
 /// a large channel that is nearly empty after a start would otherwise drown those who are back.
@@ -146,18 +146,19 @@ impl Hub {
             let Some(permit) = self.permit().await else {
                 return;
             };
+            let read = {
+                let ids = ids.to_vec();
+                move |store: &Store| ids.iter().map(|id| store.connection(*id)).collect()
+            };
+            // Told even if it cannot be read: the log knows why.
+            let records: Vec<Option<ConnectionRecord>> =
+                self.read_ahead(read).await.unwrap_or_default();
             let mut changes = Changes::new();
-            for id in ids {
+            for (n, id) in ids.iter().enumerate() {
                 changes.remove_connection(*id);
-                match self.store.connection(*id) {
-                    Ok(Some(record)) => {
-                        let kind = EventKind::Disconnected;
-                        self.tell_of_connection(&mut changes, kind, *id, &record);
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        warn!(connection = %id, %error, "the end of a connection is not told")
-                    }
+                if let Some(Some(record)) = records.get(n) {
+                    let kind = EventKind::Disconnected;
+                    self.tell_of_connection(&mut changes, kind, *id, record);
                 }
             }
             self.committer.submit(changes, Delivery::nothing(permit).0);

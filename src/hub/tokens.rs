@@ -112,12 +112,13 @@ impl Hub {
             return Err(AdmissionError::BoundToConnection);
         }
         let slot = self.slots.take().ok_or(AdmissionError::Full)?;
-        let reservation = self
-            .reserve(Scope::Connect, &claims)
-            .map_err(|error| match error {
-                NotReserved::Spent => AdmissionError::AlreadyUsed,
-                NotReserved::Unavailable => AdmissionError::Unavailable,
-            })?;
+        let reservation =
+            self.reserve(Scope::Connect, &claims)
+                .await
+                .map_err(|error| match error {
+                    NotReserved::Spent => AdmissionError::AlreadyUsed,
+                    NotReserved::Unavailable => AdmissionError::Unavailable,
+                })?;
         if let Some(reservation) = reservation {
             let permit = self.permit().await.ok_or(AdmissionError::Stopping)?;
             let (mut delivery, durable) = Delivery::nothing(permit);
@@ -163,12 +164,13 @@ impl Hub {
     }
 
     /// [`Hub::reserve`], refused in the words of the WebSocket.
-    pub(super) fn reserve_for(
+    pub(super) async fn reserve_for(
         &self,
         scope: Scope,
         claims: &Claims,
     ) -> Result<Option<Reservation>, Refusal> {
-        self.reserve(scope, claims).map_err(|error| match error {
+        let reserved = self.reserve(scope, claims).await;
+        reserved.map_err(|error| match error {
             NotReserved::Spent => Refusal::new(
                 scope.refused(),
                 "this token was for a single use, and it has been used",
@@ -178,12 +180,16 @@ impl Hub {
     }
 
     /// Reserves a token's one use; `None` where it may be used again and again.
-    fn reserve(&self, scope: Scope, claims: &Claims) -> Result<Option<Reservation>, NotReserved> {
+    async fn reserve(
+        &self,
+        scope: Scope,
+        claims: &Claims,
+    ) -> Result<Option<Reservation>, NotReserved> {
         let Some(jti) = &claims.single_use else {
             return Ok(None);
         };
         let until = u64::try_from(claims.expires_at).unwrap_or_default();
-        match self.reserve_name(scope.name(), jti, until) {
+        match self.reserve_name(scope.name(), jti, until).await {
             Ok(Once::Reserved(reservation)) => Ok(Some(reservation)),
             Ok(Once::Spent(_) | Once::Pending(_)) => Err(NotReserved::Spent),
             Err(_) => Err(NotReserved::Unavailable),
@@ -194,7 +200,7 @@ impl Hub {
     ///
     /// # Errors
     /// `INTERNAL_ERROR` where the database cannot be read.
-    pub(super) fn reserve_name(
+    pub(super) async fn reserve_name(
         &self,
         space: &str,
         name: &str,
@@ -216,10 +222,14 @@ impl Hub {
             }
         };
         // Looked up only now: had it been committed in between, it would have been found reserved or spent.
-        match self.store.spent(&reservation.name, clock::now_seconds()) {
-            Ok(None) => Ok(Once::Reserved(reservation)),
-            Ok(Some(message)) => Ok(Once::Spent(message)),
-            Err(error) => Err(super::database_error(&error)),
-        }
+        let spent = {
+            let name = reservation.name.clone();
+            self.read_ahead(move |store| store.spent(&name, clock::now_seconds()))
+                .await?
+        };
+        Ok(match spent {
+            None => Once::Reserved(reservation),
+            Some(message) => Once::Spent(message),
+        })
     }
 }
