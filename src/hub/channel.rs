@@ -5,15 +5,20 @@
 //! subscribed. Decisions are submitted to the committer under the state's lock and are delivered in that order, so
 //! that everybody sees the same events in the same order, and nobody sees anything before its own `subscribed`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 
 use super::connection::Connection;
+use super::delivery::Message;
 use super::outbox::Run;
 use crate::presence;
 use crate::protocol::{ConnectionId, Frame};
+
+/// Above this capacity an emptied list gives its memory back.
+const KEPT_CAPACITY: usize = 16;
 
 /// One channel.
 #[derive(Debug)]
@@ -40,10 +45,20 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     members: IndexMap<ConnectionId, Arc<Connection>>,
-    /// How many messages are on their way through a commit. While there are any, all others go behind them.
-    ordered: usize,
+    /// Messages that have their place in the channel's order and are not out yet: empty, or one that is on its way to the
+    /// disk comes first. The bound is that of the permits: each of them holds one.
+    order: VecDeque<Place>,
     /// The channel has left the registry; whoever has something for its audience looks it up again.
     retired: bool,
+}
+
+/// A place in the order of a channel's messages.
+#[derive(Debug)]
+enum Place {
+    /// The message is on its way to the disk; its delivery brings it.
+    Committing,
+    /// The message needs nothing more than its turn.
+    Ready(Message),
 }
 
 impl Channel {
@@ -81,16 +96,11 @@ impl Audience {
         }
     }
 
-    /// Like [`Audience::send`], but not to the connection `except`.
-    pub(super) fn send_but(&self, frame: &Frame, except: Option<ConnectionId>) {
-        match except {
-            None => self.send(frame),
-            Some(except) => {
-                for (id, connection) in &self.members {
-                    if *id != except {
-                        connection.send(frame.clone());
-                    }
-                }
+    /// Queues a message for those who are to get it.
+    fn send_message(&self, message: &Message) {
+        for (id, connection) in &self.members {
+            if Some(*id) != message.except {
+                connection.send(message.frame.clone());
             }
         }
     }
@@ -103,17 +113,37 @@ impl Audience {
         self.retired
     }
 
-    /// Whether messages have to go through a commit, to stay in order behind one that does.
-    pub(super) fn is_ordered(&self) -> bool {
-        self.ordered > 0
+    /// Whether a message has to wait for others before it.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.order.is_empty()
     }
 
-    pub(super) fn begin_ordered(&mut self) {
-        self.ordered += 1;
+    /// A message whose id has just been issued needs no commit: it goes out at once, or behind those before it.
+    pub(super) fn pass(&mut self, message: Message) {
+        if self.order.is_empty() {
+            self.send_message(&message);
+        } else {
+            self.order.push_back(Place::Ready(message));
+        }
     }
 
-    pub(super) fn end_ordered(&mut self) {
-        self.ordered = self.ordered.saturating_sub(1);
+    /// A message whose id has just been issued goes through a commit. It is submitted under the same lock, and
+    /// [`Audience::arrive`] follows.
+    pub(super) fn keep_place(&mut self) {
+        self.order.push_back(Place::Committing);
+    }
+
+    /// The first message that was on its way to the disk is there. It goes out, and those that waited behind it do.
+    pub(super) fn arrive(&mut self, message: &Message) {
+        self.order.pop_front();
+        self.send_message(message);
+        while let Some(Place::Ready(message)) = self.order.front() {
+            self.send_message(message);
+            self.order.pop_front();
+        }
+        if self.order.is_empty() && self.order.capacity() > KEPT_CAPACITY {
+            self.order = VecDeque::new();
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Connection>> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -44,6 +45,10 @@ pub struct Connection {
     /// What waits to be sent to it.
     pub queue: SendQueue,
     pub(super) state: Mutex<State>,
+    /// How many changes that it asked for have been decided and not yet told.
+    pub(super) untold: AtomicUsize,
+    /// How many of its messages wait for such a change, and have no id yet.
+    pub(super) following: AtomicUsize,
     /// Its place among the `connection.max_connections`; free when the connection is dropped.
     pub(super) _slot: Slot,
 }
@@ -74,6 +79,27 @@ pub(super) struct Held {
     pub(super) since: MessageId,
 }
 
+/// A change that a connection asked for, from its decision until it has been told (or has failed). What its messages say
+/// of their sender is so new until then that they have to wait for it.
+#[derive(Debug)]
+pub(super) struct Untold(Arc<Connection>);
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        self.0.untold.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// A message of a connection that waits for one of its changes, until it has its id.
+#[derive(Debug)]
+pub(super) struct Following(Arc<Connection>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.following.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// A connection's secret.
 pub(super) struct Secret(pub(super) Box<str>);
 
@@ -87,6 +113,29 @@ impl Connection {
     /// Queues a frame for it.
     pub fn send(&self, frame: Frame) {
         self.queue.push(frame);
+    }
+
+    /// A change of this connection is decided now. To be called under its state's lock, under which the change is
+    /// submitted too: whoever takes the lock next and finds a change untold submits behind it.
+    pub(super) fn begin_change(self: &Arc<Self>) -> Untold {
+        self.untold.fetch_add(1, Ordering::Relaxed);
+        Untold(Arc::clone(self))
+    }
+
+    /// Whether a change that it asked for is still to be told.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold.load(Ordering::Acquire) > 0
+    }
+
+    /// A message of its is to wait now. Under its state's lock, like [`Connection::begin_change`].
+    pub(super) fn begin_following(self: &Arc<Self>) -> Following {
+        self.following.fetch_add(1, Ordering::Relaxed);
+        Following(Arc::clone(self))
+    }
+
+    /// Whether a message of its waits for its id.
+    pub(super) fn has_following(&self) -> bool {
+        self.following.load(Ordering::Acquire) > 0
     }
 
     /// Has it closed, after what is queued.

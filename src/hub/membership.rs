@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -70,6 +71,8 @@ impl Hub {
                 recorded: false,
                 over: false,
             }),
+            untold: AtomicUsize::new(0),
+            following: AtomicUsize::new(0),
             _slot: admission.slot,
         });
         let expires_at = connected_at / 1000 + self.settings.max_lifetime.as_secs();
@@ -201,11 +204,10 @@ impl Hub {
                 "the token does not allow to subscribe to this channel",
             ));
         }
-        let reservation = claims
-            .as_ref()
-            .map(|claims| self.reserve_for(Scope::Subscribe, claims))
-            .transpose()?
-            .flatten();
+        let reservation = match &claims {
+            Some(claims) => self.reserve_for(Scope::Subscribe, claims).await?,
+            None => None,
+        };
         let (token_uid, token_umd) = claims.map_or((None, None), |claims| (claims.uid, claims.umd));
         let wanted = Wanted {
             alias: permissions.alias_of(&channel).map(Box::from),
@@ -225,13 +227,13 @@ impl Hub {
         connection: &Arc<Connection>,
         name: &str,
     ) -> Result<(), Refusal> {
-        let held = connection.held(name).ok_or_else(not_subscribed)?;
+        let named = connection.held(name).ok_or_else(not_subscribed)?;
         let permit = self.permit().await.ok_or_else(internal)?;
-        connection
-            .state
-            .lock()
+        let mut own = connection.state.lock();
+        let held = own
             .subscriptions
-            .remove(&held.channel.name);
+            .remove(&named.channel.name)
+            .ok_or_else(not_subscribed)?;
         let answer = frame::unsubscribed(
             &held.channel.name,
             held.alias.as_deref(),
@@ -244,6 +246,7 @@ impl Hub {
         if let Some(change) = state.presence.leave(connection.id) {
             let delivery = Delivery {
                 left: Some((Arc::clone(connection), Some(answer))),
+                _untold: Some(connection.begin_change()),
                 _permit: Some(permit),
                 ..Delivery::default()
             };
@@ -306,6 +309,9 @@ impl Hub {
                 .presence
                 .join(join.clone(), self.settings.channel_bytes)
                 .inspect_err(|_| self.retire_if_empty(channel, &mut state))?;
+            if let Some(place) = &change.removed {
+                self.absences.end(channel, place.connection);
+            }
             let subscribed = frame::subscribed(
                 &channel.name,
                 wanted.alias.as_deref(),
@@ -319,6 +325,7 @@ impl Hub {
             let delivery = Delivery {
                 joined: Some((Arc::clone(connection), subscribed)),
                 spent: wanted.token,
+                _untold: Some(connection.begin_change()),
                 _permit: Some(permit),
                 ..Delivery::default()
             };
@@ -367,7 +374,6 @@ impl Hub {
                 ..delivery
             };
             self.committer.submit(Changes::new(), delivery);
-            drop(state);
             self.absences.begin(channel, connection.id);
         } else if let Some(change) = state.presence.leave(connection.id) {
             let cause = Cause::Left(RemovalReason::Disconnected);

@@ -30,9 +30,10 @@ impl Hub {
                 "the token does not allow `umdUpdate` on this channel",
             ));
         }
-        let spent = self.reserve_for(Scope::Umd, &claims)?;
+        let spent = self.reserve_for(Scope::Umd, &claims).await?;
         let umd = claims.umd.unwrap_or_default();
-        self.update(connection, &held.channel, &umd, spent).await
+        self.update(connection, &held.channel, Some(&umd), spent)
+            .await
     }
 
     /// The connection's own metadata and, where the token says so, that of its subscriptions. A channel that has no
@@ -49,14 +50,17 @@ impl Hub {
                 "the token does not allow `umdUpdate` of the connection",
             ));
         }
-        let spent = self.reserve_for(Scope::Umd, &claims)?;
+        let spent = self.reserve_for(Scope::Umd, &claims).await?;
         let permit = self.permit().await.ok_or_else(internal)?;
         let umd = claims.umd.unwrap_or_default();
         let mut changes = Changes::new();
         let channels: Vec<Arc<Channel>> = {
             let mut state = connection.state.lock();
             if state.over {
-                return Err(not_subscribed());
+                return Err(Refusal::new(
+                    ErrorCode::ConnectionUnknown,
+                    "this connection is over",
+                ));
             }
             let is_new = !state.umd.same_value(&umd);
             state.umd = umd.clone();
@@ -73,8 +77,12 @@ impl Hub {
             }
             let (delivery, _) = Delivery::nothing(permit);
             // Under the lock: should the connection end now, its record goes after this, and not before.
-            self.committer
-                .submit(changes, Delivery { spent, ..delivery });
+            let delivery = Delivery {
+                spent,
+                _untold: Some(connection.begin_change()),
+                ..delivery
+            };
+            self.committer.submit(changes, delivery);
             state
                 .subscriptions
                 .values()
@@ -83,50 +91,63 @@ impl Hub {
         };
         if claims.umd_propagate {
             for channel in channels {
-                if let Err(refusal) = self.update(connection, &channel, &umd, None).await {
-                    connection.send(frame::error(Some(&channel.name), &refusal));
+                match self.update(connection, &channel, None, None).await {
+                    // A subscription that has ended meanwhile has nothing to update.
+                    Ok(())
+                    | Err(Refusal {
+                        code: ErrorCode::NotSubscribed,
+                        ..
+                    }) => {}
+                    Err(refusal) => connection.send(frame::error(Some(&channel.name), &refusal)),
                 }
             }
         }
         Ok(())
     }
 
+    /// Gives a subscription other metadata: `umd`, or else what the connection has by then, so that of two updates at once
+    /// the same one wins everywhere.
     async fn update(
         &self,
         connection: &Arc<Connection>,
         channel: &Arc<Channel>,
-        umd: &Json,
+        umd: Option<&Json>,
         spent: Option<Reservation>,
     ) -> Result<(), Refusal> {
         let permit = self.permit().await.ok_or_else(internal)?;
+        // Its own view changes with the channel's: what its messages say of it is what the list says.
+        let mut own = connection.state.lock();
+        let umd = umd.unwrap_or(&own.umd).clone();
+        let held = own
+            .subscriptions
+            .get_mut(&channel.name)
+            .ok_or_else(not_subscribed)?;
+        let channel = Arc::clone(&held.channel);
         let mut changes = Changes::new();
         if let Some(spent) = &spent {
             spent.write(&mut changes);
         }
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             spent,
             _permit: Some(permit),
             ..Delivery::default()
         };
-        {
-            let mut state = channel.state.lock();
-            let change = state
-                .presence
-                .update(connection.id, umd, self.settings.channel_bytes)
-                .map_err(|error| {
-                    Refusal::new(ErrorCode::PresenceChannelCapacityReached, error.to_string())
-                })?;
-            match change {
-                Some(change) => {
-                    let change = (change, Cause::Updated);
-                    self.commit(channel, &mut state, change, changes, delivery);
-                }
-                // Equal metadata is no update; a single-use token is spent all the same.
-                None => self.committer.submit(changes, delivery),
+        let mut state = channel.state.lock();
+        let change = state
+            .presence
+            .update(connection.id, &umd, self.settings.channel_bytes)
+            .map_err(|error| {
+                Refusal::new(ErrorCode::PresenceChannelCapacityReached, error.to_string())
+            })?;
+        match change {
+            Some(change) => {
+                held.umd = umd;
+                delivery._untold = Some(connection.begin_change());
+                let change = (change, Cause::Updated);
+                self.commit(&channel, &mut state, change, changes, delivery);
             }
-        }
-        if let Some(held) = connection.state.lock().subscriptions.get_mut(&channel.name) {
-            held.umd = umd.clone();
+            // Equal metadata is no update; a single-use token is spent all the same.
+            None => self.committer.submit(changes, delivery),
         }
         Ok(())
     }

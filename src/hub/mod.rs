@@ -36,6 +36,7 @@ mod rollcall;
 mod tests;
 mod tokens;
 
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -160,6 +161,7 @@ impl Hub {
         let (before_ids, after_ids) = (Arc::clone(&ids), Arc::clone(&ids));
         let (before_outbox, after_outbox) = (Arc::clone(&outbox), Arc::clone(&outbox));
         let after_store = store.clone();
+        let hasher = RandomState::new();
         let committer = Committer::start(
             &store,
             settings.durability,
@@ -170,7 +172,7 @@ impl Hub {
             move |deliveries: Vec<Delivery>| {
                 after_ids.after_commit();
                 after_outbox.after_commit(&after_store);
-                delivery::distribute(deliveries, &senders);
+                delivery::distribute(deliveries, &hasher, &senders);
             },
             failed,
         )?;

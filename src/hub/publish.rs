@@ -1,8 +1,12 @@
 //! Messages: from a client, or from a back end, to everybody in the channel (sections 5 and 12).
 //!
 //! An unstored message goes straight into the queues of the audience: nothing of it has to survive. One that is stored
-//! (or is told apart by a `deduplicationId`, or back ends are told of) is committed first. In one channel everybody gets messages in the order of
-//! their ids; so while a stored one is on its way to the disk, those behind it wait for it.
+//! (or is told apart by a `deduplicationId`, or back ends are told of) is committed first. In one channel everybody gets
+//! messages in the order of their ids; so while a stored one is on its way to the disk, those behind it wait for it.
+//!
+//! What a message says of its sender is what has been told of it. A message whose sender has changed, and whose change is
+//! still on its way to the disk, follows that change. A stored one does so by its commit; an unstored one takes its id, and
+//! with it its place among the others, only then, so that nobody else has to wait.
 
 use std::sync::Arc;
 
@@ -11,14 +15,16 @@ use tokio::sync::oneshot;
 
 use super::channel::{Audience, Channel};
 use super::connection::Connection;
-use super::delivery::{Delivery, Message, Permit};
+use super::delivery::{Delivery, Follower, Message, Permit};
 use super::outbox::client_trigger;
 use super::tokens::{Once, Reservation};
 use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Keep;
 use crate::protocol::event_out::{self, MessageData, Trigger, Via};
-use crate::protocol::{ConnectionId, ErrorCode, EventKind, Json, MessageId, Meta, Refusal, frame};
+use crate::protocol::{
+    ConnectionId, ErrorCode, EventKind, Frame, Json, MessageId, Meta, Refusal, frame,
+};
 use crate::store::{Changes, MessageRecord};
 
 /// How long a `deduplicationId` is remembered, in seconds (section 12).
@@ -33,8 +39,8 @@ pub struct Outgoing<'a> {
     pub event: &'a str,
     /// Its data.
     pub data: Json,
-    /// Who sent it, if a client did.
-    pub sender: Option<(Option<Arc<str>>, Json)>,
+    /// Who sends it, if a client does.
+    pub sender: Option<&'a Arc<Connection>>,
     /// For how long to keep it.
     pub keep: Keep,
     /// The connection that gets no copy.
@@ -47,21 +53,28 @@ pub struct Outgoing<'a> {
 
 /// A message that is on its way.
 #[derive(Debug)]
-pub struct Published {
-    /// Its id.
-    pub id: MessageId,
-    durable: Option<oneshot::Receiver<()>>,
+pub enum Published {
+    /// It is out, or has its place behind others that are on their way.
+    Placed(MessageId),
+    /// It is on its way to the disk.
+    Committing(MessageId, oneshot::Receiver<()>),
+    /// It waits for an earlier change of its sender, and gets its id then.
+    Following(oneshot::Receiver<MessageId>),
 }
 
 impl Published {
-    /// Returns when what has to survive of the message is on disk. `false` if the server stops before.
-    pub async fn durable(self) -> bool {
-        match self.durable {
-            Some(durable) => durable.await.is_ok(),
-            None => true,
+    /// Its id, when it has one and what has to survive of the message is on disk. `None` if the server stops before.
+    pub async fn settled(self) -> Option<MessageId> {
+        match self {
+            Self::Placed(id) => Some(id),
+            Self::Committing(id, durable) => durable.await.ok().map(|()| id),
+            Self::Following(placed) => placed.await.ok(),
         }
     }
 }
+
+/// Who sent a message, as its receivers see it.
+type Sender = (Option<Arc<str>>, Json);
 
 /// A message that a client asks to publish.
 #[derive(Debug)]
@@ -103,15 +116,11 @@ impl Hub {
                 },
             ));
         }
-        let sender = match held {
-            Some(held) => (held.uid, held.umd),
-            None => (connection.uid.clone(), connection.state.lock().umd.clone()),
-        };
         let outgoing = Outgoing {
             channel: &channel,
             event: message.event,
             data: message.data,
-            sender: Some(sender),
+            sender: Some(connection),
             // A token's `store` has been checked with the token.
             keep: Keep::from_store(allowed.store, clock::now_seconds()).unwrap_or(Keep::Not),
             except: (!allowed.echo).then_some(connection.id),
@@ -133,12 +142,7 @@ impl Hub {
         let duplicate_of = match message.deduplication_id {
             Some(id) => match self.reserve_once(id).await? {
                 Ok(reservation) => Some(reservation),
-                Err(first) => {
-                    return Ok(Published {
-                        id: first,
-                        durable: None,
-                    });
-                }
+                Err(first) => return Ok(Published::Placed(first)),
             },
             None => None,
         };
@@ -148,50 +152,119 @@ impl Hub {
             .filter(|_| self.keeps(EventKind::MessagePublished));
         let must_commit =
             message.keep != Keep::Not || duplicate_of.is_some() || event_out.is_some();
+        if let Some(sender) = message.sender.filter(|_| must_commit) {
+            self.after_following(sender, message.channel).await?;
+        }
         // Whether to wait for leave is decided before the lock; what is decided under it needs no more.
-        let is_ordered = || {
+        let is_busy = || {
             let channel = self.channels.get(message.channel);
-            channel.is_some_and(|channel| channel.audience.lock().is_ordered())
+            channel.is_some_and(|channel| channel.audience.lock().is_busy())
         };
-        let permit = if must_commit || is_ordered() {
+        let has_untold = || message.sender.is_some_and(|sender| sender.has_untold());
+        let permit = if must_commit || has_untold() || is_busy() {
             Some(self.permit().await.ok_or_else(internal)?)
         } else {
             None
         };
+        // Held until the message has its place: a change of its sender comes before both or after both.
+        let own = message.sender.map(|connection| connection.state.lock());
+        let sender = message.sender.zip(own.as_ref()).map(|(connection, own)| {
+            match own.subscriptions.get(message.channel) {
+                Some(held) => (held.uid.clone(), held.umd.clone()),
+                None => (connection.uid.clone(), own.umd.clone()),
+            }
+        });
+        if !must_commit && has_untold() {
+            return Ok(self.follow(message, sender, permit));
+        }
         Ok(self.with_audience(message.channel, |channel, audience| {
-            self.send(channel, audience, &message, duplicate_of, event_out, permit)
+            if must_commit {
+                self.commit_message(
+                    (channel, audience),
+                    (&message, sender),
+                    duplicate_of,
+                    event_out,
+                    permit,
+                )
+            } else {
+                let id = self.ids.next();
+                audience.pass(Message {
+                    frame: compose(id, &message, sender.as_ref()),
+                    except: message.except,
+                    _permit: permit,
+                });
+                self.renew_lease();
+                Published::Placed(id)
+            }
         }))
     }
 
-    /// Sends a message to the audience: at once, or behind a commit.
-    fn send(
+    /// Has a message wait until everything that has been submitted is told. No lease on ids has to be renewed for it: the
+    /// commit before it does.
+    fn follow(
         &self,
-        channel: &Arc<Channel>,
-        audience: &mut Audience,
-        message: &Outgoing<'_>,
+        message: Outgoing<'_>,
+        sender: Option<Sender>,
+        permit: Option<Permit>,
+    ) -> Published {
+        let (placed, id) = oneshot::channel();
+        let (name, event) = (Arc::<str>::from(message.channel), message.event.to_owned());
+        let (data, except) = (message.data, message.except);
+        let following = message.sender.map(Connection::begin_following);
+        self.with_audience(&Arc::clone(&name), |channel, _| {
+            let compose = move |id| frame::message(id, &event, &name, &data, meta(sender.as_ref()));
+            let delivery = Delivery {
+                channel: Some(Arc::clone(channel)),
+                follower: Some(Follower {
+                    ids: Arc::clone(&self.ids),
+                    compose: Box::new(compose),
+                    except,
+                    placed,
+                    _following: following,
+                }),
+                _permit: permit,
+                ..Delivery::default()
+            };
+            self.committer.submit(Changes::new(), delivery);
+        });
+        Published::Following(id)
+    }
+
+    /// What a client has kept comes after what it said before, which may be waiting for its id: waits until it has one.
+    pub(super) async fn after_following(
+        &self,
+        connection: &Arc<Connection>,
+        channel: &str,
+    ) -> Result<(), Refusal> {
+        if !connection.has_following() {
+            return Ok(());
+        }
+        let permit = self.permit().await.ok_or_else(internal)?;
+        let (mut delivery, passed) = Delivery::nothing(permit);
+        self.with_audience(channel, |channel, _| {
+            delivery.channel = Some(Arc::clone(channel));
+            self.committer.submit(Changes::new(), delivery);
+        });
+        passed.await.map_err(|_| internal())
+    }
+
+    /// Puts a message on its way to the disk. It goes out from there, and those behind it after it.
+    fn commit_message(
+        &self,
+        (channel, audience): (&Arc<Channel>, &mut Audience),
+        (message, sender): (&Outgoing<'_>, Option<Sender>),
         duplicate_of: Option<Reservation>,
         event_out: Option<&Trigger>,
         permit: Option<Permit>,
     ) -> Published {
-        let must_commit =
-            message.keep != Keep::Not || duplicate_of.is_some() || event_out.is_some();
         let id = self.ids.next();
-        let sender = message.sender.as_ref().map(|(uid, umd)| Meta {
-            uid: uid.as_deref(),
-            umd,
-        });
-        let frame = frame::message(id, message.event, message.channel, &message.data, sender);
-        if !must_commit && !audience.is_ordered() {
-            audience.send_but(&frame, message.except);
-            self.renew_lease();
-            return Published { id, durable: None };
-        }
+        let frame = compose(id, message, sender.as_ref());
         let mut changes = Changes::new();
         if let Some(reservation) = &duplicate_of {
             reservation.write_for(id, &mut changes);
         }
         if message.keep != Keep::Not {
-            changes.put_message(message.channel, id, record(message));
+            changes.put_message(message.channel, id, record(message, sender.as_ref()));
         }
         if let Some(trigger) = event_out {
             let body = event_out::message(
@@ -202,16 +275,13 @@ impl Hub {
                     event: message.event,
                     id: &id.to_string(),
                     data: &message.data,
-                    sender: message
-                        .sender
-                        .as_ref()
-                        .map(|(uid, umd)| (uid.as_deref(), umd)),
+                    sender: sender.as_ref().map(|(uid, umd)| (uid.as_deref(), umd)),
                 },
             );
             changes.put_document(EventKind::MessagePublished, clock::now_millis(), body);
         }
         let (done, durable) = oneshot::channel();
-        audience.begin_ordered();
+        audience.keep_place();
         self.committer.submit(
             changes,
             Delivery {
@@ -219,6 +289,7 @@ impl Hub {
                 message: Some(Message {
                     frame,
                     except: message.except,
+                    _permit: None,
                 }),
                 done: Some(done),
                 spent: duplicate_of,
@@ -226,10 +297,7 @@ impl Hub {
                 ..Delivery::default()
             },
         );
-        Published {
-            id,
-            durable: must_commit.then_some(durable),
-        }
+        Published::Committing(id, durable)
     }
 
     /// Calls `act` with a channel and its audience, which is locked. Where nobody is in the channel, it is there as long
@@ -289,7 +357,7 @@ impl Hub {
     async fn reserve_once(&self, id: &str) -> Result<Result<Reservation, MessageId>, Refusal> {
         loop {
             let until = clock::now_seconds() + DEDUPLICATION_SECONDS;
-            match self.reserve_name("deduplication", id, until)? {
+            match self.reserve_name("deduplication", id, until).await? {
                 Once::Reserved(reservation) => return Ok(Ok(reservation)),
                 Once::Spent(first) => {
                     return Ok(Err(first.unwrap_or_else(|| self.ids.next())));
@@ -301,8 +369,21 @@ impl Hub {
     }
 }
 
-fn record(message: &Outgoing<'_>) -> MessageRecord {
-    let (uid, umd) = match &message.sender {
+/// The frame of a message.
+fn compose(id: MessageId, message: &Outgoing<'_>, sender: Option<&Sender>) -> Frame {
+    let meta = meta(sender);
+    frame::message(id, message.event, message.channel, &message.data, meta)
+}
+
+fn meta(sender: Option<&Sender>) -> Option<Meta<'_>> {
+    sender.map(|(uid, umd)| Meta {
+        uid: uid.as_deref(),
+        umd,
+    })
+}
+
+fn record(message: &Outgoing<'_>, sender: Option<&Sender>) -> MessageRecord {
+    let (uid, umd) = match sender {
         Some((uid, umd)) => (uid.as_deref().map(str::to_owned), umd.as_str()),
         None => (None, "null"),
     };

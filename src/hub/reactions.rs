@@ -11,7 +11,7 @@ use super::delivery::{Delivery, Message};
 use super::history::message_not_found;
 use super::membership::not_subscribed;
 use super::outbox::client_trigger;
-use super::{Hub, clock, database_error, internal};
+use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::protocol::event_out::{self, ReactionData, Trigger, Via};
 use crate::protocol::{
@@ -64,6 +64,7 @@ impl Hub {
             ));
         };
         let channel = &held.channel.name;
+        self.after_following(connection, channel).await?;
         let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
         self.react(channel, uid, &held.umd, reaction, |event| {
             let allowed = permissions.message(channel, event);
@@ -91,21 +92,23 @@ impl Hub {
         allowed: impl FnOnce(&str) -> Option<Option<Trigger>>,
     ) -> Result<(), Refusal> {
         let reacted = self.reaction_locks.lock(reaction.message).await;
-        let message = self
-            .store
-            .message(channel, reaction.message, clock::now_seconds())
-            .map_err(|error| database_error(&error))?
-            .ok_or_else(message_not_found)?;
+        let (message, there) = {
+            let (channel, uid) = (channel.to_owned(), uid.to_owned());
+            let (message, value) = (reaction.message, reaction.reaction.to_string());
+            self.read_ahead(move |store| {
+                let found = store.message(&channel, message, clock::now_seconds())?;
+                let there = store.reaction(&channel, message, &value, &uid)?;
+                Ok((found, there))
+            })
+            .await?
+        };
+        let message = message.ok_or_else(message_not_found)?;
         let Some(event_out) = allowed(&message.record.event) else {
             return Err(Refusal::new(
                 ErrorCode::ReactionPermissionDenied,
                 "the token does not allow this reaction to messages of this event",
             ));
         };
-        let there = self
-            .store
-            .reaction(channel, reaction.message, &reaction.reaction, uid)
-            .map_err(|error| database_error(&error))?;
         if there.is_some() == (reaction.event == ReactionEvent::Added) {
             return Ok(());
         }
@@ -158,7 +161,7 @@ impl Hub {
                     },
                 );
             }
-            audience.begin_ordered();
+            audience.keep_place();
             self.committer.submit(
                 changes,
                 Delivery {
@@ -166,6 +169,7 @@ impl Hub {
                     message: Some(Message {
                         frame,
                         except: None,
+                        _permit: None,
                     }),
                     done: Some(done),
                     _reacted: reacted,

@@ -31,6 +31,7 @@ pub enum ErrorCode {
     RateLimited,
     InternalError,
     InfoPermissionDenied,
+    ConnectionUnknown,
 }
 
 impl ErrorCode {
@@ -59,6 +60,7 @@ impl ErrorCode {
             Self::RateLimited => "RATE_LIMITED",
             Self::InternalError => "INTERNAL_ERROR",
             Self::InfoPermissionDenied => "INFO_PERMISSION_DENIED",
+            Self::ConnectionUnknown => "CONNECTION_UNKNOWN",
         }
     }
 }

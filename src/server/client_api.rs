@@ -12,7 +12,7 @@ use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found
 use super::{Shared, body};
 use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reacted, Reactor};
 use crate::protocol::event_out::Via;
-use crate::protocol::{InvalidMessageId, Json, MessageId, Object, Refusal, names};
+use crate::protocol::{ErrorCode, InvalidMessageId, Json, MessageId, Object, Refusal, names};
 
 /// What may be done.
 const VERBS: [&str; 5] = [
@@ -86,7 +86,7 @@ fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Conn
     shared.hub.authenticate(&id, &secret).ok_or_else(|| {
         error(
             StatusCode::UNAUTHORIZED,
-            "CONNECTION_UNKNOWN",
+            ErrorCode::ConnectionUnknown.as_str(),
             "connectionId and connectionSecret must be those of a live connection",
         )
         .into()
@@ -112,10 +112,9 @@ async fn publish_message(
         .hub
         .publish_from(connection, message, Via::ClientHttp)
         .await?;
-    let id = published.id;
-    if !published.durable().await {
+    let Some(id) = published.settled().await else {
         return Ok(stopping());
-    }
+    };
     Ok(accepted(eager.then_some(id), &channel, &event))
 }
 

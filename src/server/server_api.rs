@@ -125,10 +125,9 @@ async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<An
             event_out: object.flag("emitPubSubEvent")?.then(server_trigger),
         })
         .await?;
-    let id = published.id;
-    if !published.durable().await {
+    let Some(id) = published.settled().await else {
         return Ok(stopping());
-    }
+    };
     Ok(accepted(eager.then_some(id), &channel, &event))
 }
 

@@ -27,6 +27,7 @@ mod limits;
 mod messages;
 mod metadata;
 mod openapi;
+mod order;
 mod pages;
 mod permissions;
 mod presence;

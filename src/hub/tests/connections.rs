@@ -1,7 +1,5 @@
 //! What is on disk of connections, and what back ends are told of them, whatever comes in between.
 
-use std::sync::mpsc;
-
 use tokio::time::timeout;
 
 use super::*;
@@ -11,26 +9,6 @@ use crate::protocol::{MessageId, Reaction, ReactionEvent};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// What has not happened by then is held up.
 const HELD_UP: Duration = Duration::from_millis(100);
-
-/// Keeps everything from the disk until it is dropped.
-struct Held(#[allow(dead_code, reason = "dropped, it ends")] mpsc::Sender<()>);
-
-impl Held {
-    async fn new(room: &Room) -> Self {
-        let (release, released) = mpsc::channel();
-        let (tell, told) = oneshot::channel();
-        room.hub.committer.submit_computed(
-            move |_| {
-                let _ = tell.send(());
-                let _ = released.recv();
-                Changes::new()
-            },
-            Delivery::default(),
-        );
-        told.await.unwrap();
-        Self(release)
-    }
-}
 
 impl Room {
     fn is_recorded(&self, connection: &Connection) -> bool {
@@ -57,8 +35,11 @@ async fn a_connection_that_is_over_is_not_recorded_again() {
     assert!(room.is_recorded(&jim));
     room.hub.disconnect(&jim).await;
     let before = room.hub.outbox_state().last;
+    // Each is told what is true of it.
     let late = room.hub.update_metadata(&jim, None, &token).await;
-    assert!(late.is_err());
+    assert_eq!(late.unwrap_err().code, ErrorCode::ConnectionUnknown);
+    let late = room.hub.unsubscribe(&jim, "presence.a").await;
+    assert_eq!(late.unwrap_err().code, ErrorCode::NotSubscribed);
     let told = room.types_after(before).await;
     assert!(!told.iter().any(|t| t == "hotsock.connectionUpdated"));
     assert!(!room.is_recorded(&jim));

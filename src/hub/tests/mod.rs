@@ -1,10 +1,12 @@
 //! The hub with a real database, without sockets: what is committed, and what back ends are told of it.
 
 mod connections;
+mod order;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::mpsc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -39,6 +41,26 @@ fn settings() -> Settings {
     }
 }
 
+/// Keeps everything from the disk until it is dropped.
+struct Held(#[allow(dead_code, reason = "dropped, it ends")] mpsc::Sender<()>);
+
+impl Held {
+    async fn new(room: &Room) -> Self {
+        let (release, released) = mpsc::channel();
+        let (tell, told) = oneshot::channel();
+        room.hub.committer.submit_computed(
+            move |_| {
+                let _ = tell.send(());
+                let _ = released.recv();
+                Changes::new()
+            },
+            Delivery::default(),
+        );
+        told.await.unwrap();
+        Self(release)
+    }
+}
+
 impl Room {
     async fn open(folder: &Path, settings: Settings) -> Self {
         let secret = b"a secret that only this test knows and uses";
@@ -63,14 +85,19 @@ impl Room {
     }
 
     async fn connect(&self, uid: &str, umd: Value) -> Arc<Connection> {
+        let messages = json!({"*": {
+            "broadcast": true, "store": 60, "react": true, "emitPubSubEvent": true,
+        }});
+        self.connect_with(uid, umd, messages).await
+    }
+
+    async fn connect_with(&self, uid: &str, umd: Value, messages: Value) -> Arc<Connection> {
         let claims = json!({
             "exp": clock::now_seconds() + 60,
             "scope": "connect",
             "uid": uid,
             "umd": umd,
-            "channels": {"*": {"subscribe": true, "messages": {"*": {
-                "broadcast": true, "store": 60, "react": true, "emitPubSubEvent": true,
-            }}}},
+            "channels": {"*": {"subscribe": true, "messages": messages}},
         });
         let admission = self
             .hub
