@@ -9,6 +9,7 @@
 //! - `channel`, `registry`: channels at run time and where they are found
 //! - `membership`, `metadata`: subscribe, unsubscribe, disconnect, umdUpdate
 //! - `publish`, `reactions`, `history`, `ids`: messages in, reactions to them, and both read again
+//! - `origin`: whose request something was
 //! - `outbox`: events out, kept with the changes that they tell of
 //! - `inspect`: what can be asked about all this
 //! - `delivery`: what a commit releases
@@ -25,6 +26,7 @@ mod ids;
 mod inspect;
 mod membership;
 mod metadata;
+mod origin;
 mod outbox;
 mod publish;
 mod queue;
@@ -47,7 +49,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::auth::Verifier;
-use crate::protocol::event_out::Via;
 use crate::protocol::{
     CloseReason, ConnectionId, ErrorCode, Frame, Limits, Refusal, Request, frame,
 };
@@ -59,9 +60,11 @@ pub use clock::rfc3339;
 pub use connection::{ClientInfo, Connection};
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
+pub use origin::Origin;
 pub use outbox::EventSettings;
 pub use publish::{ClientMessage, Outgoing, Published};
 pub use queue::{SendQueue, Taken};
+pub use reactions::NewReaction;
 
 use delivery::Delivery;
 use registry::Registry;
@@ -260,8 +263,10 @@ impl Hub {
                 (channel, result)
             }
             Request::React { channel, reaction } => {
-                let result = self.react_from(connection, &channel, &reaction).await;
-                (Some(channel), result)
+                let result = self
+                    .react_from(connection, &channel, &reaction, Origin::Socket)
+                    .await;
+                (Some(channel), result.map(drop))
             }
             Request::Publish {
                 channel,
@@ -273,9 +278,7 @@ impl Hub {
                     event: &event,
                     data,
                 };
-                let result = self
-                    .publish_from(connection, message, Via::ClientWebSocket)
-                    .await;
+                let result = self.publish_from(connection, message, Origin::Socket).await;
                 (Some(channel), result.map(drop))
             }
         };

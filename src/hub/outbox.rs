@@ -14,12 +14,11 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::channel::{Channel, State};
-use super::connection::Connection;
 use super::delivery::Delivery;
 use super::{Hub, clock};
 use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
 use crate::presence::{Change, MemberChange, Subscription};
-use crate::protocol::event_out::{self, ConnectionData, Trigger, TriggerClient, Via};
+use crate::protocol::event_out::{self, ConnectionData};
 use crate::protocol::{
     ConnectionId, EventKind, EventKinds, MemberEvent, Meta, RemovalReason, frame,
 };
@@ -140,18 +139,6 @@ impl Outbox {
             *durable = last;
             is_new
         });
-    }
-}
-
-/// Who asks, for an event's metadata.
-pub(super) fn client_trigger(connection: &Connection, via: Via) -> Trigger {
-    Trigger {
-        via,
-        client: Some(TriggerClient {
-            connection_id: connection.id.to_string(),
-            source_ip: connection.client.source_ip.to_string(),
-            user_agent: connection.client.user_agent.as_deref().map(str::to_owned),
-        }),
     }
 }
 

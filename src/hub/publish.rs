@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 use super::channel::{Audience, Channel};
 use super::connection::Connection;
 use super::delivery::{Delivery, Follower, Message, Permit};
-use super::outbox::client_trigger;
+use super::origin::{Origin, client_trigger};
 use super::tokens::{Once, Reservation};
 use super::{Hub, clock, internal};
 use crate::auth::Permissions;
 use crate::messages::Keep;
-use crate::protocol::event_out::{self, MessageData, Trigger, Via};
+use crate::protocol::event_out::{self, MessageData, Trigger};
 use crate::protocol::{
     ConnectionId, ErrorCode, EventKind, Frame, Json, MessageId, Meta, Refusal, frame,
 };
@@ -45,7 +45,7 @@ pub struct Outgoing<'a> {
     pub keep: Keep,
     /// The connection that gets no copy.
     pub except: Option<ConnectionId>,
-    /// A second message with the same one is dropped.
+    /// A second message with the same one in the same channel is dropped.
     pub deduplication_id: Option<&'a str>,
     /// Whether back ends are told of it, and by whom it was sent then.
     pub event_out: Option<Trigger>,
@@ -96,7 +96,7 @@ impl Hub {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         message: ClientMessage<'_>,
-        via: Via,
+        origin: Origin<'_>,
     ) -> Result<(Arc<str>, Published), Refusal> {
         let held = connection.held(message.channel);
         let token = held.as_ref().and_then(|held| held.grants.clone());
@@ -127,7 +127,7 @@ impl Hub {
             deduplication_id: None,
             event_out: allowed
                 .emit_pub_sub_event
-                .then(|| client_trigger(connection, via)),
+                .then(|| client_trigger(connection, origin)),
         };
         let published = self.publish(outgoing).await?;
         Ok((channel, published))
@@ -140,7 +140,7 @@ impl Hub {
     pub async fn publish(self: &Arc<Self>, message: Outgoing<'_>) -> Result<Published, Refusal> {
         self.check_data(&message.data)?;
         let duplicate_of = match message.deduplication_id {
-            Some(id) => match self.reserve_once(id).await? {
+            Some(id) => match self.reserve_once(message.channel, id).await? {
                 Ok(reservation) => Some(reservation),
                 Err(first) => return Ok(Published::Placed(first)),
             },
@@ -352,12 +352,18 @@ impl Hub {
         }
     }
 
-    /// The right to publish under this `deduplicationId`; or, where that has been done in the last five minutes, the
-    /// message that was published. While one is on its way to the disk the others wait: it may not get there.
-    async fn reserve_once(&self, id: &str) -> Result<Result<Reservation, MessageId>, Refusal> {
+    /// The right to publish to this channel under this `deduplicationId`; or, where that has been done in the last five
+    /// minutes, the message that was published. While one is on its way to the disk the others wait: it may not get there.
+    pub(super) async fn reserve_once(
+        &self,
+        channel: &str,
+        id: &str,
+    ) -> Result<Result<Reservation, MessageId>, Refusal> {
+        // No channel's name has a control character.
+        let name = format!("{channel}\0{id}");
         loop {
             let until = clock::now_seconds() + DEDUPLICATION_SECONDS;
-            match self.reserve_name("deduplication", id, until).await? {
+            match self.reserve_name("deduplication", &name, until).await? {
                 Once::Reserved(reservation) => return Ok(Ok(reservation)),
                 Once::Spent(first) => {
                     return Ok(Err(first.unwrap_or_else(|| self.ids.next())));

@@ -10,10 +10,11 @@ use super::connection::Connection;
 use super::delivery::{Delivery, Message};
 use super::history::message_not_found;
 use super::membership::not_subscribed;
-use super::outbox::client_trigger;
+use super::origin::{self, Origin, client_trigger};
+use super::tokens::Reservation;
 use super::{Hub, clock, internal};
 use crate::auth::Permissions;
-use crate::protocol::event_out::{self, ReactionData, Trigger, Via};
+use crate::protocol::event_out::{self, ReactionData, Trigger};
 use crate::protocol::{
     ErrorCode, EventKind, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame,
 };
@@ -45,17 +46,36 @@ impl ReactionLocks {
     }
 }
 
+/// A reaction to be added or removed, in the name of a user.
+#[derive(Debug)]
+pub struct NewReaction<'a> {
+    /// The channel's real name.
+    pub channel: &'a str,
+    /// Who.
+    pub uid: &'a str,
+    /// Their metadata.
+    pub umd: &'a Json,
+    /// What is to become of which reaction.
+    pub reaction: &'a Reaction<'a>,
+    /// Whose request it is.
+    pub trigger: Trigger,
+    /// A second one with the same in the same channel is dropped.
+    pub deduplication_id: Option<&'a str>,
+}
+
 impl Hub {
-    /// A client's reaction: it needs a subscription, a uid, and a token that allows it on the message's event.
+    /// A client's reaction: it needs a subscription, a uid, and a token that allows it on the message's event. Returns the
+    /// channel's real name too.
     ///
     /// # Errors
     /// `NOT_SUBSCRIBED`, `MESSAGE_NOT_FOUND`, `REACTION_PERMISSION_DENIED`.
-    pub(super) async fn react_from(
+    pub async fn react_from(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         channel: &str,
         reaction: &Reaction<'_>,
-    ) -> Result<(), Refusal> {
+        origin: Origin<'_>,
+    ) -> Result<(Arc<str>, Option<MessageId>), Refusal> {
         let held = connection.held(channel).ok_or_else(not_subscribed)?;
         let Some(uid) = held.uid.as_deref().filter(|uid| !uid.is_empty()) else {
             return Err(Refusal::new(
@@ -66,31 +86,49 @@ impl Hub {
         let channel = &held.channel.name;
         self.after_following(connection, channel).await?;
         let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
-        self.react(channel, uid, &held.umd, reaction, |event| {
-            let allowed = permissions.message(channel, event);
-            allowed.react.allows(&reaction.reaction).then(|| {
-                allowed
-                    .emit_pub_sub_event
-                    .then(|| client_trigger(connection, Via::ClientWebSocket))
+        let new = NewReaction {
+            channel,
+            uid,
+            umd: &held.umd,
+            reaction,
+            trigger: client_trigger(connection, origin),
+            deduplication_id: None,
+        };
+        let id = self
+            .react(new, |event| {
+                let allowed = permissions.message(channel, event);
+                let allows = allowed.react.allows(&reaction.reaction);
+                allows.then_some(allowed.emit_pub_sub_event)
             })
-        })
-        .await
+            .await?;
+        Ok((Arc::clone(channel), id))
     }
 
     /// Adds or removes a user's reaction to a stored message, and tells the channel. What changes nothing tells
-    /// nothing. Returns when it is on disk.
+    /// nothing. Returns, when it is on disk, the id of what was told; of a reaction that was there already, the first one's.
     ///
     /// # Errors
     /// `MESSAGE_NOT_FOUND`; `REACTION_PERMISSION_DENIED` where `allowed` has nothing for the message's event. What it has
-    /// is whether back ends are told of it, and who reacted then.
+    /// is whether back ends are told of it.
     pub async fn react(
         self: &Arc<Self>,
-        channel: &str,
-        uid: &str,
-        umd: &Json,
-        reaction: &Reaction<'_>,
-        allowed: impl FnOnce(&str) -> Option<Option<Trigger>>,
-    ) -> Result<(), Refusal> {
+        new: NewReaction<'_>,
+        allowed: impl FnOnce(&str) -> Option<bool>,
+    ) -> Result<Option<MessageId>, Refusal> {
+        let NewReaction {
+            channel,
+            uid,
+            umd,
+            reaction,
+            ..
+        } = new;
+        let once = match new.deduplication_id {
+            Some(id) => match self.reserve_once(channel, id).await? {
+                Ok(reservation) => Some(reservation),
+                Err(first) => return Ok(Some(first)),
+            },
+            None => None,
+        };
         let reacted = self.reaction_locks.lock(reaction.message).await;
         let (message, there) = {
             let (channel, uid) = (channel.to_owned(), uid.to_owned());
@@ -103,20 +141,27 @@ impl Hub {
             .await?
         };
         let message = message.ok_or_else(message_not_found)?;
-        let Some(event_out) = allowed(&message.record.event) else {
+        let Some(emit) = allowed(&message.record.event) else {
             return Err(Refusal::new(
                 ErrorCode::ReactionPermissionDenied,
                 "the token does not allow this reaction to messages of this event",
             ));
         };
+        let first = there
+            .as_ref()
+            .map(|record| MessageId::from_bytes(record.id.into_array()));
         if there.is_some() == (reaction.event == ReactionEvent::Added) {
-            return Ok(());
+            return match once {
+                Some(once) => self.keep_once(once, first).await.map(Some),
+                None => Ok(first),
+            };
         }
         // Only now: whoever waits for the message's lock must not keep others from the disk.
         let permit = self.permit().await.ok_or_else(internal)?;
         let (done, durable) = oneshot::channel();
-        self.with_audience(channel, |shared, audience| {
+        let id = self.with_audience(channel, |shared, audience| {
             let id = self.ids.next();
+            let request = self.ids.next();
             let frame = frame::reaction(
                 reaction.event,
                 id,
@@ -139,27 +184,38 @@ impl Hub {
                         id: ByteArray::new(id.to_bytes()),
                         umd: umd.as_str().to_owned(),
                         uid: None,
+                        origin: Some(origin::record(&new.trigger, request)),
                     },
                 ),
                 ReactionEvent::Removed => {
                     changes.remove_reaction(channel, reaction.message, &reaction.reaction, uid);
                 }
             }
-            if let Some(trigger) = event_out {
-                self.tell_of_reaction(
-                    &mut changes,
-                    &trigger,
-                    Told {
-                        channel,
-                        message: &message,
-                        reaction,
-                        uid,
-                        umd,
-                        id,
-                        made: there
-                            .map_or(id, |record| MessageId::from_bytes(record.id.into_array())),
-                    },
-                );
+            if let Some(once) = &once {
+                once.write_for(id, &mut changes);
+            }
+            if emit {
+                // The end of a reaction is told in the words of the request that made it: so the two can be matched.
+                let (made_by, umd_then) = match there {
+                    Some(record) => (
+                        record.origin.and_then(origin::restored),
+                        Json::parse(&record.umd).ok(),
+                    ),
+                    None => (None, None),
+                };
+                let (trigger, request) = match &made_by {
+                    Some((trigger, request)) => (trigger, *request),
+                    None => (&new.trigger, request),
+                };
+                let told = Told {
+                    channel,
+                    message: &message,
+                    reaction,
+                    uid,
+                    umd: umd_then.as_ref().unwrap_or(umd),
+                    id: first.unwrap_or(id),
+                };
+                self.tell_of_reaction(&mut changes, (trigger, request), told);
             }
             audience.keep_place();
             self.committer.submit(
@@ -172,17 +228,43 @@ impl Hub {
                         _permit: None,
                     }),
                     done: Some(done),
+                    spent: once,
                     _reacted: reacted,
                     _permit: Some(permit),
                     ..Delivery::default()
                 },
             );
+            id
         });
-        durable.await.map_err(|_| internal())
+        durable.await.map_err(|_| internal())?;
+        Ok(Some(id))
     }
 
-    /// The event out of a reaction, if it is kept.
-    fn tell_of_reaction(&self, changes: &mut Changes, trigger: &Trigger, told: Told<'_>) {
+    /// Notes that a request was dealt with, though it changed nothing. Returns the id that a second one is told.
+    async fn keep_once(
+        &self,
+        once: Reservation,
+        first: Option<MessageId>,
+    ) -> Result<MessageId, Refusal> {
+        let permit = self.permit().await.ok_or_else(internal)?;
+        let (delivery, done) = Delivery::nothing(permit);
+        let mut changes = Changes::new();
+        let id = first.unwrap_or_else(|| self.ids.next());
+        once.write_for(id, &mut changes);
+        let spent = Some(once);
+        self.committer
+            .submit(changes, Delivery { spent, ..delivery });
+        done.await.map_err(|_| internal())?;
+        Ok(id)
+    }
+
+    /// The event out of a reaction, if it is kept, and the request that it tells of.
+    fn tell_of_reaction(
+        &self,
+        changes: &mut Changes,
+        (trigger, request): (&Trigger, MessageId),
+        told: Told<'_>,
+    ) {
         let kind = match told.reaction.event {
             ReactionEvent::Added => EventKind::MessageReactionAdded,
             ReactionEvent::Removed => EventKind::MessageReactionRemoved,
@@ -194,7 +276,7 @@ impl Hub {
         let body = event_out::reaction(
             kind,
             trigger,
-            &self.ids.next().to_string(),
+            &request.to_string(),
             ReactionData {
                 channel: told.channel,
                 message_id: &told.message.id.to_string(),
@@ -202,7 +284,7 @@ impl Hub {
                 reaction: &told.reaction.reaction,
                 uid: told.uid,
                 umd: told.umd,
-                created_at: &clock::rfc3339(told.made.unix_millis() / 1000),
+                created_at: &clock::rfc3339(told.id.unix_millis() / 1000),
                 expires_at: (expires_at > 0)
                     .then(|| clock::rfc3339(expires_at))
                     .as_deref(),
@@ -219,8 +301,6 @@ struct Told<'a> {
     reaction: &'a Reaction<'a>,
     uid: &'a str,
     umd: &'a Json,
-    /// The id of the change.
-    id: MessageId,
     /// The id of the change that made the reaction.
-    made: MessageId,
+    id: MessageId,
 }

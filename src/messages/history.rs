@@ -40,16 +40,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window of a request: after `after` and before `before`, and in no case earlier than `allowed_from`.
+    /// The window of a request: forwards after `after`, or backwards before `before`, and in no case earlier than
+    /// `allowed_from`. The other bound belongs to the other direction.
     pub fn new(
         allowed_from: MessageId,
         after: Option<MessageId>,
         before: Option<MessageId>,
         reverse: bool,
     ) -> Self {
+        let after = after.filter(|_| !reverse);
         Self {
             from: after.map_or(allowed_from, |after| after.successor().max(allowed_from)),
-            to: before,
+            to: before.filter(|_| reverse),
             reverse,
         }
     }
@@ -81,5 +83,14 @@ mod tests {
             id(7).successor()
         );
         assert_eq!(Window::new(id(5), None, Some(id(9)), true).to, Some(id(9)));
+    }
+
+    #[test]
+    fn a_bound_of_the_other_direction_is_none() {
+        let id = |n| MessageId::from_parts(n, 0);
+        let backwards = Window::new(id(5), Some(id(7)), None, true);
+        assert_eq!((backwards.from, backwards.to), (id(5), None));
+        let forwards = Window::new(id(5), None, Some(id(7)), false);
+        assert_eq!((forwards.from, forwards.to), (id(5), None));
     }
 }

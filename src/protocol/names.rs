@@ -61,6 +61,21 @@ pub fn check_event(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Checks the name of an event that is to be published over HTTP: as [`check_event`] does, and one of the protocol's own is
+/// told in the words of the WebSocket.
+///
+/// # Errors
+/// `UNKNOWN_EVENT`, `INVALID_EVENT_NAME`.
+pub fn check_published(name: &str) -> Result<(), Refusal> {
+    if name.starts_with(RESERVED_EVENT_PREFIX) {
+        return Err(Refusal::new(
+            ErrorCode::UnknownEvent,
+            "this is no event that can be published",
+        ));
+    }
+    check_event(name)
+}
+
 /// Checks a reaction: 1 to 100 bytes without `#`.
 ///
 /// # Errors

@@ -166,6 +166,15 @@ impl<'a> Object<'a> {
         Ok(channel)
     }
 
+    /// The field `data`, which must be there and an object.
+    ///
+    /// # Errors
+    /// `INVALID_MESSAGE`.
+    pub fn data(&self) -> Result<Self, Refusal> {
+        self.object("data", "data.")?
+            .ok_or_else(|| Refusal::invalid("field `data` is missing: an object is expected"))
+    }
+
     /// Makes sure that what is asked for is asked for now. Schedules (section 10) are not in this version, and what was
     /// meant for later must not happen at once.
     ///

@@ -108,12 +108,15 @@ impl<'a> Request<'a> {
             "hotsock.heartbeat" => Self::Heartbeat,
             "hotsock.umdUpdate" => Self::UmdUpdate {
                 channel,
-                token: data(object)?.required("token")?,
+                token: object.data()?.required("token")?,
             },
-            "hotsock.messageReaction" => Self::React {
-                channel: channel.ok_or_else(channel_needed)?,
-                reaction: Reaction::from_object(&data(object)?)?,
-            },
+            Reaction::EVENT => {
+                object.unscheduled()?;
+                Self::React {
+                    channel: channel.ok_or_else(channel_needed)?,
+                    reaction: Reaction::from_object(&object.data()?)?,
+                }
+            }
             own if own.starts_with(names::RESERVED_EVENT_PREFIX) => {
                 let name = own.get(..own.floor_char_boundary(names::MAX_EVENT_CHARS));
                 return Err(Refusal::new(
@@ -138,6 +141,9 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Reaction<'a> {
+    /// The event that asks for it.
+    pub const EVENT: &'static str = "hotsock.messageReaction";
+
     /// Reads the `data` of a reaction.
     ///
     /// # Errors
@@ -162,12 +168,6 @@ impl<'a> Reaction<'a> {
             },
         })
     }
-}
-
-fn data<'a>(object: &Object<'a>) -> Result<Object<'a>, Refusal> {
-    object
-        .object("data", "data.")?
-        .ok_or_else(|| Refusal::invalid("field `data` is missing: an object is expected"))
 }
 
 #[cfg(test)]

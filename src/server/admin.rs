@@ -168,7 +168,7 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer
             Method::GET => value(StatusCode::OK, &status(&shared)),
             _ => method_not_allowed("GET"),
         },
-        _ if server_api::has(&path) => server_api::act(&shared, &path, request).await,
+        _ if server_api::has(&path) => server_api::act(&shared, None, &path, request).await,
         _ => not_found("the admin socket has the routes of the server HTTP API, and /status"),
     })
 }

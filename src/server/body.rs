@@ -1,14 +1,17 @@
-//! What a request of the HTTP APIs brings: its query, and its body as a JSON object.
+//! What a request brings: who sent it, its query, and its body as a JSON object.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
 use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
 use super::answer::{Refused, error, refusal};
+use crate::hub::ClientInfo;
 use crate::protocol::{Limits, Object};
 
 /// What a body may have besides data and metadata, in bytes: names, ids, a token, a hundred storage keys.
@@ -17,6 +20,31 @@ const AROUND_DATA: usize = 64 * 1024;
 const SPELLED: usize = 6;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of what a program calls itself is kept, in bytes. It is in records of the database, which have a bound.
+const USER_AGENT_BYTES: usize = 1_024;
+
+/// The address of a peer. A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
+pub(super) fn ip(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
+}
+
+/// Where a request comes from, and by which program.
+pub(super) fn client(source_ip: IpAddr, headers: &HeaderMap) -> ClientInfo {
+    ClientInfo {
+        source_ip,
+        user_agent: user_agent(headers),
+    }
+}
+
+/// What the program that sent a request calls itself, or the beginning of that.
+pub(super) fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
+    headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.get(..text.len().min(USER_AGENT_BYTES)))
+        .map(Box::from)
+}
 
 /// The largest body, in bytes: the largest data or metadata, however it is spelled, and what stands around it.
 pub(super) fn max_bytes(limits: &Limits) -> usize {

@@ -1,6 +1,7 @@
 //! The Client HTTP API (section 11): what a connection may do, without its socket.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -10,9 +11,13 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, refusal, value};
 use super::{Shared, body};
-use crate::hub::{ChannelInfo, ClientMessage, Connection, Listed, PageRequest, Reacted, Reactor};
-use crate::protocol::event_out::Via;
-use crate::protocol::{ErrorCode, InvalidMessageId, Json, MessageId, Object, Refusal, names};
+use crate::hub::{
+    ChannelInfo, ClientInfo, ClientMessage, Connection, Listed, Origin, PageRequest, Reacted,
+    Reactor,
+};
+use crate::protocol::{
+    ErrorCode, InvalidMessageId, Json, MessageId, Object, Reaction, Refusal, names,
+};
 
 /// What may be done.
 const VERBS: [&str; 5] = [
@@ -25,10 +30,15 @@ const VERBS: [&str; 5] = [
 
 /// Answers `POST /connection/<verb>`, and the preflights that browsers send before it. No cookies are used, so any
 /// page may ask; only who has the connection's secret gets an answer.
-pub(super) async fn answer(shared: &Arc<Shared>, verb: &str, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    peer: IpAddr,
+    verb: &str,
+    request: Request<Incoming>,
+) -> Answer {
     let mut answer = match *request.method() {
         _ if !VERBS.contains(&verb) => not_found("this API has no such verb"),
-        Method::POST => match act(shared, verb, request).await {
+        Method::POST => match act(shared, peer, verb, request).await {
             Ok(answer) => answer,
             Err(refused) => *refused,
         },
@@ -63,14 +73,16 @@ fn preflight() -> Answer {
 /// The answer, or the one that says why not.
 async fn act(
     shared: &Arc<Shared>,
+    peer: IpAddr,
     verb: &str,
     request: Request<Incoming>,
 ) -> Result<Answer, Refused> {
     let connection = authenticate(shared, &request)?;
+    let from = body::client(peer, request.headers());
     let text = body::text(request, shared.hub.limits()).await?;
     let object = body::object(&text)?;
     let result = match verb {
-        "publishMessage" => publish_message(shared, &connection, &object).await,
+        "publishMessage" => publish_message(shared, &connection, &from, &object).await,
         "listMessages" => list_messages(shared, &connection, &object).await,
         "listReactions" => list_reactions(shared, &connection, &object).await,
         "getChannelInfo" => channel_info(shared, &connection, &object).await,
@@ -96,13 +108,23 @@ fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Conn
 async fn publish_message(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
+    from: &ClientInfo,
     object: &Object<'_>,
 ) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let event = object.required("event")?;
-    names::check_event(&event)?;
     object.unscheduled()?;
     let eager = object.flag("eagerIdGeneration")?;
+    if event == Reaction::EVENT {
+        let reaction = Reaction::from_object(&object.data()?)?;
+        let origin = Origin::Http(from);
+        let hub = &shared.hub;
+        let (channel, id) = hub
+            .react_from(connection, &channel, &reaction, origin)
+            .await?;
+        return Ok(accepted(id.filter(|_| eager), &channel, &event));
+    }
+    names::check_published(&event)?;
     let message = ClientMessage {
         channel: &channel,
         event: &event,
@@ -110,7 +132,7 @@ async fn publish_message(
     };
     let (channel, published) = shared
         .hub
-        .publish_from(connection, message, Via::ClientHttp)
+        .publish_from(connection, message, Origin::Http(from))
         .await?;
     let Some(id) = published.settled().await else {
         return Ok(stopping());
@@ -149,11 +171,17 @@ async fn list_messages(
 ) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let expand = object.flag("expandReactions")?;
+    let reverse = object.flag("reverse")?;
+    // The bound of the other direction is none, whatever it is.
+    let bound = |name, applies| match applies {
+        true => message_id(object, name),
+        false => Ok(None),
+    };
     let request = PageRequest {
         channel: &channel,
-        after: message_id(object, "after")?,
-        before: message_id(object, "before")?,
-        reverse: object.flag("reverse")?,
+        after: bound("after", !reverse)?,
+        before: bound("before", reverse)?,
+        reverse,
         expand,
     };
     let (channel, page) = shared.hub.list_messages(connection, &request).await?;
@@ -198,7 +226,8 @@ impl<'a> MessageBody<'a> {
                 uid: record.uid.as_deref(),
                 umd: stored_json(record.umd.as_bytes()),
             }),
-            reactions: (!listed.reactions.is_empty()).then_some(Reactions {
+            // Where they are to be listed one by one, it is told that there are none.
+            reactions: (expand || !listed.reactions.is_empty()).then_some(Reactions {
                 reactions: &listed.reactions,
                 expand,
             }),

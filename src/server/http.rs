@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, json, method_not_allowed, not_found, unavailable};
-use super::{Shared, client_api, server_api, upgrade};
+use super::{Shared, body, client_api, server_api, upgrade};
 
 /// Answers one request.
 pub(super) async fn route(
@@ -18,14 +18,17 @@ pub(super) async fn route(
 ) -> Result<Answer, Infallible> {
     // The path outlives the request, which the handlers take.
     let uri = request.uri().clone();
+    let ip = body::ip(peer);
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
     Ok(match path.as_slice() {
         [""] | ["v1"] => match *request.method() {
             Method::GET => upgrade::upgrade(shared, peer, request).await,
             _ => method_not_allowed("GET"),
         },
-        ["connection", verb] => client_api::answer(&shared, verb, request).await,
-        _ if server_api::has(&path) => Box::pin(server_api::answer(&shared, &path, request)).await,
+        ["connection", verb] => client_api::answer(&shared, ip, verb, request).await,
+        _ if server_api::has(&path) => {
+            Box::pin(server_api::answer(&shared, ip, &path, request)).await
+        }
         ["healthz"] => get(&request, || json(StatusCode::OK, r#"{"status":"ok"}"#)),
         ["readyz"] => get(&request, || {
             if shared.hub.is_stopping() {

@@ -1,9 +1,11 @@
 //! The server HTTP API (section 12): for back ends, with an API key.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found
 use super::client_api::{accepted, members, stopping};
 use super::{Shared, body, feed, upgrade};
 use crate::auth::same_secret;
-use crate::hub::{ChannelInfo, ConnectionInfo, Outgoing, PAGE};
+use crate::hub::{ChannelInfo, ConnectionInfo, NewReaction, Outgoing, PAGE};
 use crate::messages::Keep;
 use crate::protocol::event_out::{Trigger, Via};
 use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
@@ -30,6 +32,7 @@ pub(super) fn has(path: &[&str]) -> bool {
 /// Answers a request whose path is one of the API's, if it has an API key.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
+    peer: IpAddr,
     path: &[&str],
     request: Request<Incoming>,
 ) -> Answer {
@@ -44,14 +47,19 @@ pub(super) async fn answer(
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
-    act(shared, path, request).await
+    act(shared, Some(peer), path, request).await
 }
 
-/// Answers a request of somebody who may ask.
-pub(super) async fn act(shared: &Arc<Shared>, path: &[&str], request: Request<Incoming>) -> Answer {
+/// Answers a request of somebody who may ask; `peer` is none where the request came by no network.
+pub(super) async fn act(
+    shared: &Arc<Shared>,
+    peer: Option<IpAddr>,
+    path: &[&str],
+    request: Request<Incoming>,
+) -> Answer {
     let method = request.method().clone();
     match (path, method) {
-        (["publish"], Method::POST) => match publish(shared, request).await {
+        (["publish"], Method::POST) => match publish(shared, peer, request).await {
             Ok(answer) => answer,
             Err(refused) => *refused,
         },
@@ -75,42 +83,37 @@ fn authorized(shared: &Shared, request: &Request<Incoming>) -> bool {
     })
 }
 
-async fn publish(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Refused> {
+async fn publish(
+    shared: &Arc<Shared>,
+    peer: Option<IpAddr>,
+    request: Request<Incoming>,
+) -> Result<Answer, Refused> {
+    let trigger = server_trigger(peer, request.headers());
     let text = body::text(request, shared.hub.limits()).await?;
     let object = body::object(&text)?;
     object.unscheduled().map_err(|refused| refusal(&refused))?;
     let result = match object.string("event") {
-        Ok(Some(event)) if event == "hotsock.messageReaction" => react(shared, &object).await,
-        _ => publish_message(shared, &object).await,
+        Ok(Some(event)) if event == Reaction::EVENT => react(shared, trigger, &object).await,
+        _ => publish_message(shared, trigger, &object).await,
     };
     result.map_err(|refused| refusal(&refused).into())
 }
 
-async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refusal> {
+async fn publish_message(
+    shared: &Arc<Shared>,
+    trigger: Trigger,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let event = object.required("event")?;
-    if event.starts_with(names::RESERVED_EVENT_PREFIX) {
-        return Err(Refusal::new(
-            ErrorCode::UnknownEvent,
-            "this is no event that can be published",
-        ));
-    }
-    names::check_event(&event)?;
+    names::check_published(&event)?;
     let store = object.integer("store")?.unwrap_or(0);
     let keep = Keep::from_store(store, shared.now_seconds()).ok_or_else(|| {
         Refusal::invalid(
             "field `store` must be -1 (for ever), 0 (not at all) or 1 to 3,155,695,200 seconds",
         )
     })?;
-    let deduplication_id = object.string("deduplicationId")?;
-    if deduplication_id
-        .as_ref()
-        .is_some_and(|id| id.is_empty() || id.len() > MAX_DEDUPLICATION_ID)
-    {
-        return Err(Refusal::invalid(
-            "field `deduplicationId` must have 1 to 256 bytes",
-        ));
-    }
+    let deduplication_id = deduplication_id(object)?;
     let eager = object.flag("eagerIdGeneration")?;
     let published = shared
         .hub
@@ -122,7 +125,7 @@ async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<An
             keep,
             except: None,
             deduplication_id: deduplication_id.as_deref(),
-            event_out: object.flag("emitPubSubEvent")?.then(server_trigger),
+            event_out: object.flag("emitPubSubEvent")?.then_some(trigger),
         })
         .await?;
     let Some(id) = published.settled().await else {
@@ -131,20 +134,38 @@ async fn publish_message(shared: &Arc<Shared>, object: &Object<'_>) -> Result<An
     Ok(accepted(eager.then_some(id), &channel, &event))
 }
 
-fn server_trigger() -> Trigger {
+fn deduplication_id<'a>(object: &Object<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let id = object.string("deduplicationId")?;
+    if id
+        .as_ref()
+        .is_some_and(|id| id.is_empty() || id.len() > MAX_DEDUPLICATION_ID)
+    {
+        return Err(Refusal::invalid(
+            "field `deduplicationId` must have 1 to 256 bytes",
+        ));
+    }
+    Ok(id)
+}
+
+/// A back end's request: where it came from, and by which program. `peer` is none where it came by the admin socket.
+fn server_trigger(peer: Option<IpAddr>, headers: &HeaderMap) -> Trigger {
     Trigger {
         via: Via::ServerHttp,
-        client: None,
+        connection_id: None,
+        source_ip: peer.map(|ip| ip.to_string()),
+        user_agent: body::user_agent(headers).map(String::from),
     }
 }
 
 /// A reaction in the name of `data.uid`.
-async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refusal> {
+async fn react(
+    shared: &Arc<Shared>,
+    trigger: Trigger,
+    object: &Object<'_>,
+) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let event = object.required("event")?;
-    let data = object
-        .object("data", "data.")?
-        .ok_or_else(|| Refusal::invalid("field `data` is missing: an object is expected"))?;
+    let data = object.data()?;
     let uid = data.required("uid")?;
     let limits = shared.hub.limits();
     if uid.is_empty() || !limits.allow_uid(&uid) {
@@ -163,13 +184,18 @@ async fn react(shared: &Arc<Shared>, object: &Object<'_>) -> Result<Answer, Refu
     }
     let reaction = Reaction::from_object(&data)?;
     let emit = object.flag("emitPubSubEvent")?;
-    shared
-        .hub
-        .react(&channel, &uid, &umd, &reaction, |_| {
-            Some(emit.then(server_trigger))
-        })
-        .await?;
-    Ok(accepted(None, &channel, &event))
+    let eager = object.flag("eagerIdGeneration")?;
+    let deduplication_id = deduplication_id(object)?;
+    let new = NewReaction {
+        channel: &channel,
+        uid: &uid,
+        umd: &umd,
+        reaction: &reaction,
+        trigger,
+        deduplication_id: deduplication_id.as_deref(),
+    };
+    let id = shared.hub.react(new, |_| Some(emit)).await?;
+    Ok(accepted(id.filter(|_| eager), &channel, &event))
 }
 
 async fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {

@@ -17,12 +17,9 @@ use tracing::debug;
 
 use super::Shared;
 use super::answer::{Answer, Body, Refused, error, unavailable};
-use super::session;
 use super::socket::Socket;
+use super::{body, session};
 use crate::hub::{Admission, AdmissionError, ClientInfo, Connection};
-
-/// How much of what a client calls itself is kept, in bytes. It is in the connection's record, which has a bound.
-const USER_AGENT_BYTES: usize = 1_024;
 
 /// The stream under a connection.
 type Stream = TokioIo<TlsStream<TcpStream>>;
@@ -55,16 +52,7 @@ pub(super) async fn upgrade(
         Ok(admission) => admission,
         Err(refused) => return refuse(&refused),
     };
-    let client = ClientInfo {
-        // A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
-        source_ip: peer.ip().to_canonical(),
-        user_agent: request
-            .headers()
-            .get(header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.get(..text.len().min(USER_AGENT_BYTES)))
-            .map(Box::from),
-    };
+    let client = body::client(body::ip(peer), request.headers());
     let upgraded = hyper::upgrade::on(&mut request);
     let opening = Box::pin(open(Arc::clone(&shared), admission, client, upgraded));
     tokio::spawn(serve(shared, opening));

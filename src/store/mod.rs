@@ -31,7 +31,7 @@ pub use messages::StoredMessage;
 pub use open::{OpenError, Options, Store};
 pub use outbox::{EventPage, ListAt, Occasion, OutboxState, RunId, StoredEvent, Trim};
 pub use records::{
-    ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, ReactionRecord,
+    ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, OriginRecord, ReactionRecord,
     SubscriptionRecord,
 };
 

@@ -130,6 +130,13 @@ mod tests {
             id: ByteArray::new([7; 16]),
             umd: umd(),
             uid: None,
+            origin: Some(OriginRecord {
+                request: ByteArray::new([7; 16]),
+                trigger: "client.websocket".to_owned(),
+                connection_id: Some("x".repeat(22)),
+                source_ip: Some("x".repeat(45)),
+                user_agent: Some("x".repeat(1_024)),
+            }),
         };
         // The longest uid, which stands in the record, and the longest that stands in the key.
         for uid in [uid, format!("{n:0448}")] {
@@ -232,6 +239,7 @@ mod tests {
             id: ByteArray::new([7; 16]),
             umd: "null".to_owned(),
             uid: None,
+            origin: None,
         };
         with_store(|folder, store, committer| {
             let put = |channels: &mut dyn Iterator<Item = u32>, uids: std::ops::Range<u8>| {

@@ -108,6 +108,27 @@ pub struct ReactionRecord {
     /// Their uid, where it is too long for the key. Set as the record is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// The request that made it; what tells of its end tells of that. Versions before this field did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginRecord>,
+}
+
+/// Whose request something was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginRecord {
+    /// The request's id.
+    pub request: ByteArray<16>,
+    /// How it came in, as events out call it.
+    pub trigger: String,
+    /// The client's connection, where it was a client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<String>,
+    /// The address that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ip: Option<String>,
+    /// What the program that sent it calls itself, or its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
 }
 
 /// The events out of one change. The sequence of the first is its key, and the others follow it.

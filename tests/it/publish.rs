@@ -21,6 +21,30 @@ async fn a_deduplication_id_counts_once_also_across_restarts() {
 }
 
 #[tokio::test]
+async fn a_deduplication_id_counts_for_one_channel() {
+    let server = Server::start();
+    let jim = Client::jim(&server, "b").await;
+    let body = |channel: &str| {
+        json!({"channel": channel, "event": "e", "store": 600, "eagerIdGeneration": true,
+            "deduplicationId": "order-9"})
+    };
+    let first = server.publish(body("a")).await;
+    let second = server.publish(body("b")).await;
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(server.publish(body("a")).await["id"], first["id"]);
+    let list = json!({"channel": "b"});
+    assert_eq!(
+        ids(&server.list(&jim, &list).await),
+        [second["id"].as_str().unwrap()]
+    );
+    // The longest channel and the longest id have room together.
+    let mut longest = body(&"\u{10ffff}".repeat(256));
+    longest["deduplicationId"] = json!("\u{10ffff}".repeat(64));
+    let first = server.publish(longest.clone()).await;
+    assert_eq!(server.publish(longest).await, first);
+}
+
+#[tokio::test]
 async fn whoever_publishes_a_second_time_is_told_of_the_first_message() {
     let server = Server::start();
     let body = json!({"channel": "c", "event": "e", "store": 600, "deduplicationId": "order-8",

@@ -80,6 +80,20 @@ impl Server {
         (answer.status == 202).then(|| answer.json())
     }
 
+    /// All events out of these types that are kept, oldest first. They are kept from the first time on that they are asked
+    /// for.
+    pub async fn events(&self, types: &str) -> Vec<Value> {
+        let target = format!("/events?after=0&follow=false&types={types}");
+        let answer = self.api("GET", &target, "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let lines = answer.text.lines();
+        lines
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).unwrap())
+            .filter(|event: &Value| event["type"].is_string())
+            .collect()
+    }
+
     /// A page of the messages that `client` may read.
     pub async fn list(&self, client: &Client, body: &Value) -> Value {
         self.client_api(client, "listMessages", body).await.json()

@@ -184,12 +184,20 @@ async fn a_reaction_whose_request_is_given_up_is_not_made_twice() {
     };
     let umd = crate::protocol::Json::default();
     let react = || {
-        room.hub.react("chat", "Pam", &umd, &reaction, |_| {
-            Some(Some(crate::protocol::event_out::Trigger {
-                via: Via::ServerHttp,
-                client: None,
-            }))
-        })
+        let new = crate::hub::NewReaction {
+            channel: "chat",
+            uid: "Pam",
+            umd: &umd,
+            reaction: &reaction,
+            trigger: crate::protocol::event_out::Trigger {
+                via: crate::protocol::event_out::Via::ServerHttp,
+                connection_id: None,
+                source_ip: None,
+                user_agent: None,
+            },
+            deduplication_id: None,
+        };
+        room.hub.react(new, |_| Some(true))
     };
     let before = room.hub.outbox_state().last;
     let held = Held::new(&room).await;

@@ -2,6 +2,7 @@
 
 mod connections;
 mod order;
+mod reactions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};

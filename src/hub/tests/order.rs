@@ -5,7 +5,6 @@ use std::task::{Context, Waker};
 
 use super::*;
 use crate::protocol::Json;
-use crate::protocol::event_out::Via;
 
 const CHANNEL: &str = "presence.room";
 
@@ -205,7 +204,7 @@ async fn an_id_that_was_asked_for_is_that_of_the_message_that_followed() {
         event: "said",
         data: Json::parse("1").unwrap(),
     };
-    let published = room.hub.publish_from(&jim, message, Via::ClientHttp).await;
+    let published = room.hub.publish_from(&jim, message, Origin::Socket).await;
     let (_, published) = published.unwrap();
     assert!(matches!(published, Published::Following(_)));
     drop(held);

@@ -19,17 +19,10 @@ pub struct Trigger {
     /// Where the request came in.
     pub via: Via,
     /// The client's connection, where a client caused it.
-    pub client: Option<TriggerClient>,
-}
-
-/// The client that caused an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TriggerClient {
-    /// Its connection.
-    pub connection_id: String,
-    /// Its address.
-    pub source_ip: String,
-    /// What it calls itself.
+    pub connection_id: Option<String>,
+    /// The address that the request came from, where it came over the network.
+    pub source_ip: Option<String>,
+    /// What the program that sent it calls itself.
     pub user_agent: Option<String>,
 }
 
@@ -45,7 +38,15 @@ pub enum Via {
 }
 
 impl Via {
-    const fn name(self) -> &'static str {
+    const ALL: [Self; 3] = [Self::ClientWebSocket, Self::ClientHttp, Self::ServerHttp];
+
+    /// The way in of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|via| via.name() == name)
+    }
+
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::ClientWebSocket => "client.websocket",
             Self::ClientHttp => "client.http",
@@ -186,7 +187,10 @@ pub fn message(trigger: &Trigger, request_id: &str, message: MessageData<'_>) ->
         .string(message.id)
         .text(r#","data":"#)
         .text(message.data.as_str());
-    if let Some((uid, umd)) = message.sender {
+    // Of nobody in particular there is nothing to say.
+    if let Some((uid, umd)) = message.sender
+        && (uid.is_some_and(|uid| !uid.is_empty()) || !umd.is_null())
+    {
         writer
             .text(r#","meta":{"uid":"#)
             .optional(uid)
@@ -289,13 +293,12 @@ impl Writer {
         name: &'static str,
         value: &str,
     ) -> &mut Self {
-        let client = trigger.client.as_ref();
-        self.field("connectionId", client.map(|c| c.connection_id.as_str()))
+        self.field("connectionId", trigger.connection_id.as_deref())
             .field(name, Some(value))
             .field("requestId", Some(request_id))
-            .field("sourceIp", client.map(|c| c.source_ip.as_str()))
+            .field("sourceIp", trigger.source_ip.as_deref())
             .field("trigger", Some(trigger.via.name()))
-            .field("userAgent", client.and_then(|c| c.user_agent.as_deref()))
+            .field("userAgent", trigger.user_agent.as_deref())
     }
 
     /// A field of the metadata that is left out where there is nothing to say.
