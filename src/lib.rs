@@ -16,6 +16,7 @@
 //! store          the database: keyspaces, records, batches, opening and checking
 //! auth           keys, tokens, patterns, permissions                                      (pure)
 //! protocol       the wire: names, limits, requests, frames, error codes                   (pure)
+//!                PROTOCOL.md tells it in full: the sections that comments name are its own
 //! config         file, environment and flags into one checked `Config`
 //! telemetry      logs
 //! ```

@@ -1,5 +1,5 @@
 //! The wire: names, limits, requests, frames and error codes of the Hotsock protocol. Pure: bytes in, values out, and
-//! back again.
+//! back again. `PROTOCOL.md`, beside this file, is the wire in full; where a comment says "section 4", it is that page's.
 //!
 //! - `names`: what channels and events may be called
 //! - `limits`: how much a uid, its metadata and the data of a message may be

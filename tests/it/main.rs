@@ -41,3 +41,4 @@ mod storage;
 mod tls;
 mod tokens;
 mod webhooks;
+mod wire_page;
