@@ -1,9 +1,9 @@
-"""Plays the dialogue with clients from outside the project, through a kill, and checks what a webhook's receiver gets."""
+"""Plays the dialogue with clients from outside the project, through a kill, and checks what a webhook's receiver gets. Then
+one of them subscribes to all its channels at once."""
 
 import json
 import pathlib
 import queue
-import re
 import signal
 import subprocess
 import sys
@@ -11,83 +11,11 @@ import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from rollcall import PATIENCE, TOKEN_SECRET, WEBHOOK_SECRET, Lines, Server
 from standardwebhooks.webhooks import Webhook
 
-PATIENCE = 30
-SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HERE = pathlib.Path(__file__).parent
-binary, node_client = sys.argv[1:]
-
-
-class Lines:
-    """The lines of a process, as they come."""
-
-    def __init__(self, stream):
-        self.queue = queue.Queue()
-        self.seen = []
-        threading.Thread(target=self.follow, args=(stream,), daemon=True).start()
-
-    def follow(self, stream):
-        for line in stream:
-            self.seen.append(line)
-            self.queue.put(line.rstrip("\n"))
-        self.queue.put(None)
-
-    def next(self):
-        line = self.queue.get(timeout=PATIENCE)
-        if line is None:
-            raise AssertionError("the process has ended:\n" + "".join(self.seen))
-        return line
-
-
-class Server:
-    """The real binary."""
-
-    def __init__(self, folder, webhook):
-        self.folder = pathlib.Path(folder)
-        self.tool("keygen", "--tls", "--host", "localhost", "--out", folder)
-        self.tool("keygen", "--algorithm", "ES256", "--out", folder)
-        self.ca = self.folder / "cert.pem"
-        (self.folder / "rollcall.toml").write_text(f"""
-listen = ["127.0.0.1:0"]
-data_dir = "{folder}/data"
-[tls]
-certificate = "{folder}/cert.pem"
-private_key = "{folder}/key.pem"
-[[auth.keys]]
-algorithm = "ES256"
-public_key_file = "{folder}/jwt-public.pem"
-[presence]
-boot_grace = "20s"
-[[events.webhooks]]
-name = "app"
-url = "{webhook}"
-secret = "{SECRET}"
-[log]
-format = "text"
-""")
-        self.start()
-
-    def tool(self, *words):
-        return subprocess.run([binary, *words], check=True, capture_output=True, text=True).stdout.strip()
-
-    def start(self):
-        command = [binary, "serve", "--config", self.folder / "rollcall.toml"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        log = Lines(self.process.stderr)
-        while not (found := re.search(r" ready listen=\S*:(\d+)", log.next())):
-            pass
-        self.port = found[1]
-
-    def token(self, uid):
-        return self.tool(
-            "token", "--uid", uid, "--subscribe", "presence.*", "--key", f"{self.folder}/jwt-private.pem",
-            "--algorithm", "ES256",
-        )
-
-    def stop(self, how):
-        self.process.send_signal(how)
-        self.process.wait(PATIENCE)
+binary, node = sys.argv[1:]
 
 
 class Client:
@@ -184,7 +112,7 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
-            event = Webhook(SECRET).verify(body, dict(self.headers))
+            event = Webhook(WEBHOOK_SECRET).verify(body, dict(self.headers))
         except Exception as error:
             event = {"type": f"refused: {error!r}"}
         self.events.put((self.headers["webhook-id"], event))
@@ -204,14 +132,33 @@ class Quiet(ThreadingHTTPServer):
         pass
 
 
+def burst(channels, settings):
+    """All subscribes at once, as the JavaScript client sends them: all are answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(binary, folder, settings)
+        try:
+            url = f"wss://localhost:{server.port}/v1"
+            command = ["node", f"{node}/burst.mjs", url, str(server.ca), TOKEN_SECRET, str(channels)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=4 * PATIENCE)
+            print(f"outside: {done.stdout.strip()}")
+        finally:
+            server.stop()
+
+
 def main():
     receiver = Quiet(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    python, node = [sys.executable, str(HERE / "client.py")], ["node", node_client]
+    python, ws = [sys.executable, str(HERE / "client.py")], ["node", f"{node}/client.mjs"]
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(folder, f"http://127.0.0.1:{receiver.server_port}/hooks")
+        webhook = f"""
+[[events.webhooks]]
+name = "app"
+url = "http://127.0.0.1:{receiver.server_port}/hooks"
+secret = "{WEBHOOK_SECRET}"
+"""
+        server = Server(binary, folder, more=webhook)
         try:
-            for jims, dwights in [(python, node), (node, python)]:
+            for jims, dwights in [(python, ws), (ws, python)]:
                 play(server, jims, dwights)
                 print(f"outside: the dialogue by {jims[0].split('/')[-1]} and {dwights[0].split('/')[-1]} is as it should be")
             counts = {}
@@ -225,7 +172,9 @@ def main():
             assert counts["hotsock.memberAdded"] == 4, counts
             print(f"outside: the receiver has verified {len(seen)} events: {counts}")
         finally:
-            server.stop(signal.SIGKILL)
+            server.stop()
+    burst(1_000, {})
+    burst(1_200, {"connection": "max_subscriptions = 2000"})
 
 
 main()
