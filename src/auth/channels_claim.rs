@@ -10,7 +10,7 @@ use super::error::{Path, TokenError};
 use super::grants::{
     ChannelDetails, ChannelGrant, Flags, Grants, Rule, RuleDetails, channel, message, storage,
 };
-use super::pattern::{Kind, Pattern, Regexes};
+use super::pattern::{Expressions, Kind, Pattern};
 use super::read::{Entries, FromClaim, Integer, NumericDate, Object, Read, strings};
 use crate::protocol::names;
 
@@ -95,7 +95,10 @@ impl<'de: 'a, 'a> FromClaim<'de> for RawReact<'a> {
 
 impl Grants {
     /// Checks and packs the claim.
-    pub(super) fn from_claim(claim: RawGrants<'_>, regexes: &Regexes) -> Result<Self, TokenError> {
+    pub(super) fn from_claim(
+        claim: RawGrants<'_>,
+        expressions: &mut Expressions<'_>,
+    ) -> Result<Self, TokenError> {
         let path = Path::Claim("channels");
         let entries = path
             .get(claim, "an object of channel patterns")?
@@ -103,7 +106,7 @@ impl Grants {
             .unwrap_or_default();
         let mut channels = Vec::with_capacity(entries.len());
         for (pattern, directives) in entries {
-            channels.push(channel_grant(&path, &pattern, directives, regexes)?);
+            channels.push(channel_grant(&path, &pattern, directives, expressions)?);
         }
         check_names(&path, &channels)?;
         Ok(Self::new(channels))
@@ -116,10 +119,10 @@ fn channel_grant(
     channels: &Path<'_>,
     pattern: &str,
     directives: Read<Object<RawChannel<'_>>>,
-    regexes: &Regexes,
+    expressions: &mut Expressions<'_>,
 ) -> Result<ChannelGrant, TokenError> {
     let path = channels.key(pattern);
-    let parsed = Pattern::parse(pattern, Kind::Channel, regexes)
+    let parsed = Pattern::parse(pattern, Kind::Channel, expressions)
         .map_err(|expected| path.invalid(expected))?;
     let mut grant = ChannelGrant {
         pattern: parsed,
@@ -163,14 +166,14 @@ fn channel_grant(
     {
         grant.messages = entries
             .into_iter()
-            .map(|(pattern, raw)| message_rule(&messages.key(&pattern), &pattern, raw, regexes))
+            .map(|(pattern, raw)| message_rule(&messages.key(&pattern), &pattern, raw, expressions))
             .collect::<Result<_, _>>()?;
     }
     let storage = path.field("storage");
     if let Some(Entries(entries)) = storage.get(raw.storage, "an object of storage key patterns")? {
         grant.storage = entries
             .into_iter()
-            .map(|(pattern, raw)| storage_rule(&storage.key(&pattern), &pattern, raw, regexes))
+            .map(|(pattern, raw)| storage_rule(&storage.key(&pattern), &pattern, raw, expressions))
             .collect::<Result<_, _>>()?;
     }
     Ok(grant)
@@ -180,9 +183,9 @@ fn message_rule(
     path: &Path<'_>,
     pattern: &str,
     directives: Read<Object<RawMessage<'_>>>,
-    regexes: &Regexes,
+    expressions: &mut Expressions<'_>,
 ) -> Result<Rule, TokenError> {
-    let mut rule = Rule::new(path, pattern, Kind::Event, regexes)?;
+    let mut rule = Rule::new(path, pattern, Kind::Event, expressions)?;
     let Some(Object(raw)) = path.get(directives, DIRECTIVES)? else {
         return Ok(rule);
     };
@@ -229,9 +232,9 @@ fn storage_rule(
     path: &Path<'_>,
     pattern: &str,
     directives: Read<Object<RawStorage>>,
-    regexes: &Regexes,
+    expressions: &mut Expressions<'_>,
 ) -> Result<Rule, TokenError> {
-    let mut rule = Rule::new(path, pattern, Kind::StorageKey, regexes)?;
+    let mut rule = Rule::new(path, pattern, Kind::StorageKey, expressions)?;
     let Some(Object(raw)) = path.get(directives, DIRECTIVES)? else {
         return Ok(rule);
     };
@@ -263,10 +266,10 @@ impl Rule {
         path: &Path<'_>,
         pattern: &str,
         kind: Kind,
-        regexes: &Regexes,
+        expressions: &mut Expressions<'_>,
     ) -> Result<Self, TokenError> {
         Ok(Self {
-            pattern: Pattern::parse(pattern, kind, regexes)
+            pattern: Pattern::parse(pattern, kind, expressions)
                 .map_err(|expected| path.invalid(expected))?,
             flags: Flags::default(),
             details: None,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::channels_claim::RawGrants;
 use super::error::{Path, TokenError};
 use super::grants::Grants;
-use super::pattern::Regexes;
+use super::pattern::Expressions;
 use super::read::{Integer, NumericDate, Object, Read, Strings};
 use crate::protocol::names::has_at_most;
 use crate::protocol::{Json, Limits};
@@ -126,7 +126,7 @@ impl Claims {
         payload: &[u8],
         now: i64,
         expected: &Expectations,
-        regexes: &Regexes,
+        mut expressions: Expressions<'_>,
     ) -> Result<Self, TokenError> {
         let raw = match serde_json::from_slice::<Read<Object<RawClaims<'_>>>>(payload) {
             Ok(Read::Is(Object(raw))) => raw,
@@ -154,7 +154,7 @@ impl Claims {
             heartbeat_timeout: heartbeat_timeout(raw.heartbeat_timeout)?,
             umd_update: flag("umdUpdate", raw.umd_update)?,
             umd_propagate: flag("umdPropagate", raw.umd_propagate)?,
-            grants: Arc::new(Grants::from_claim(raw.channels, regexes)?),
+            grants: Arc::new(Grants::from_claim(raw.channels, &mut expressions)?),
         })
     }
 }

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use super::claims::{Claims, Expectations};
 use super::error::TokenError;
 use super::keys::VerificationKey;
-use super::pattern::Regexes;
+use super::pattern::KnownExpressions;
 use super::read::{Object, Read};
 use crate::protocol::Limits;
 
@@ -21,7 +21,7 @@ use crate::protocol::Limits;
 pub struct Verifier {
     keys: Vec<VerificationKey>,
     expected: Expectations,
-    regexes: Regexes,
+    expressions: KnownExpressions,
 }
 
 /// The JOSE header. What is not here changes nothing.
@@ -50,7 +50,7 @@ impl Verifier {
                 issuer,
                 limits: Limits::default(),
             },
-            regexes: Regexes::default(),
+            expressions: KnownExpressions::default(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Verifier {
         let payload = URL_SAFE_NO_PAD
             .decode(payload)
             .map_err(|_| TokenError::Malformed("its payload is not Base64url"))?;
-        Claims::from_payload(&payload, now, &self.expected, &self.regexes)
+        Claims::from_payload(&payload, now, &self.expected, self.expressions.for_token())
     }
 
     /// The algorithm is the key's. The header's `alg` and `kid` only choose which keys are tried.

@@ -15,6 +15,7 @@ mod admin;
 mod bad_input;
 mod capacity;
 mod channels;
+mod claims;
 mod crash;
 mod dev;
 mod dialogue;

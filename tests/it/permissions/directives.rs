@@ -114,6 +114,48 @@ pub(super) fn patterns(table: &mut Table) {
          say c amidst -> heard in c
          say c aMIDst -> PUBLISH_PERMISSION_DENIED",
     );
+    let may = json!({"subscribe": true});
+    table.add(
+        "expressions are Go's: classes are ASCII, a point is a character, and what people write is taken",
+        json!({
+            r"#regex:^org\.\d+$": may, r"#regex:^word\.\w{1,64}$": may, r"#regex:^not\.\W$": may,
+            r"#regex:^edge\..*\bab\b": may, "#regex:^posix\\.[[:alpha:]]+$": may,
+            r"#regex:^uuid\.[\w-]{36}$": may, r"#regex:^hex\.[0-9a-f]{8}-[0-9a-f]{4}$": may,
+            r"#regex:^dot\.[^.]{1,250}$": may, r"#regex:^any\..{1,250}$": may,
+            r"#regex:^name\.[\p{L}\d_-]{3,30}$": may, r"#regex:^case\.(?i:\w{3,20})$": may,
+            r"#regex:^\Qa+b[c]\E\.\x41\102$": may, "#regex:^brace\\.a{b}$": may, "#regex:^brace\\.a{,2}$": may,
+            "#regex:^set\\.[a[b]]$": may, "#regex:^and\\.[a&&b]+$": may, r"#regex:^\p{Greek}+\.\PL$": may,
+        }),
+        "join org.42 -> in org.42
+         join org.\u{661} -> SUBSCRIBE_PERMISSION_DENIED
+         join org.4\u{661} -> SUBSCRIBE_PERMISSION_DENIED
+         join word.a_Z9 -> in word.a_Z9
+         join word.\u{e9} -> SUBSCRIBE_PERMISSION_DENIED
+         join not.\u{e9} -> in not.\u{e9}
+         join not.e -> SUBSCRIBE_PERMISSION_DENIED
+         join edge.\u{e9}ab\u{e9} -> in edge.\u{e9}ab\u{e9}
+         join edge.cab -> SUBSCRIBE_PERMISSION_DENIED
+         join posix.abc -> in posix.abc
+         join posix.\u{e9} -> SUBSCRIBE_PERMISSION_DENIED
+         join uuid.123e4567-e89b-12d3-a456-426614174000 -> in uuid.123e4567-e89b-12d3-a456-426614174000
+         join uuid.123e4567 -> SUBSCRIBE_PERMISSION_DENIED
+         join hex.00ff00ff-1234 -> in hex.00ff00ff-1234
+         join dot.a-b -> in dot.a-b
+         join dot.a.b -> SUBSCRIBE_PERMISSION_DENIED
+         join any.\u{1f600} -> in any.\u{1f600}
+         join name.J\u{f6}rg-1 -> in name.J\u{f6}rg-1
+         join name.J\u{f6}rg-\u{661} -> SUBSCRIBE_PERMISSION_DENIED
+         join case.JIM -> in case.JIM
+         join case.J\u{cd}M -> SUBSCRIBE_PERMISSION_DENIED
+         join a+b[c].AB -> in a+b[c].AB
+         join aab[c].AB -> SUBSCRIBE_PERMISSION_DENIED
+         join brace.a{b} -> in brace.a{b}
+         join set.a] -> in set.a]
+         join set.a -> SUBSCRIBE_PERMISSION_DENIED
+         join and.a&b -> in and.a&b
+         join \u{3a9}\u{3bc}.1 -> in \u{3a9}\u{3bc}.1
+         join \u{3a9}\u{3bc}.x -> SUBSCRIBE_PERMISSION_DENIED",
+    );
     let may = json!({"subscribe": true, "messages": {"*": {"broadcast": true}}});
     table.add(
         "patterns of channels",

@@ -1,0 +1,233 @@
+//! Sets of characters: a literal, `.`, brackets, and the classes that have names.
+//!
+//! Go folds case before it negates: `(?i)[^k]` is everything but k, K and the Kelvin sign. And its named classes hold
+//! ASCII only, until `(?i)` folds them: `(?i)\w` holds the Kelvin sign.
+
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir};
+
+use super::lexis::{self, Escape};
+use super::unicode::Property;
+use super::{Flags, Refusal};
+
+/// How many ranges the classes of one expression may have together. It bounds the time that reading takes: a property
+/// has up to some hundred ranges, and is written in three characters.
+const MAX_RANGES: usize = 1 << 16;
+
+/// Reads classes, and keeps account of how large they are.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    ranges: usize,
+}
+
+/// A named class and what comes behind it.
+type Named<'e> = Option<(ClassUnicode, &'e str)>;
+
+impl Classes {
+    /// `.`
+    pub(super) fn dot(&self, flags: Flags) -> Hir {
+        let mut class = set([('\0', char::MAX)]);
+        if !flags.dot_all {
+            class.difference(&set([('\n', '\n')]));
+        }
+        hir(class)
+    }
+
+    /// One code point.
+    pub(super) fn literal(&mut self, code_point: u32, flags: Flags) -> Result<Hir, Refusal> {
+        // Half of a surrogate pair is in no text.
+        let Some(char) = char::from_u32(code_point) else {
+            return Ok(Hir::fail());
+        };
+        let has_case = !char.is_ascii() || char.is_ascii_alphabetic();
+        if !flags.fold || !has_case {
+            return Ok(Hir::literal(char.to_string().into_bytes()));
+        }
+        let class = self.group(set([(char, char)]), flags, false)?;
+        Ok(hir(class))
+    }
+
+    /// `\pN`, `\d` and their like, behind the backslash. `None`: it is no class.
+    pub(super) fn escape<'e>(
+        &mut self,
+        text: &'e str,
+        flags: Flags,
+    ) -> Result<Option<(Hir, &'e str)>, Refusal> {
+        let class = self.named_by_escape(text, flags)?;
+        Ok(class.map(|(class, rest)| (hir(class), rest)))
+    }
+
+    /// What stands in brackets, behind the opening one.
+    pub(super) fn bracket<'e>(
+        &mut self,
+        text: &'e str,
+        flags: Flags,
+    ) -> Result<(Hir, &'e str), Refusal> {
+        let (negated, mut rest) = match text.strip_prefix('^') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mut single, mut all) = (Vec::new(), Vec::new());
+        // A closing bracket in the first place stands for itself.
+        let mut first = true;
+        loop {
+            if !first && let Some(behind) = rest.strip_prefix(']') {
+                rest = behind;
+                break;
+            }
+            first = false;
+            if let Some((class, behind)) = self.named(rest, flags)? {
+                all.extend_from_slice(class.ranges());
+                rest = behind;
+                continue;
+            }
+            let (range, behind) = range(rest)?;
+            single.extend(range);
+            rest = behind;
+        }
+        let single = self.group(ClassUnicode::new(single), flags, false)?;
+        all.extend_from_slice(single.ranges());
+        let mut class = ClassUnicode::new(all);
+        if negated {
+            class.negate();
+        }
+        Ok((hir(class), rest))
+    }
+
+    /// A class with a name, as it stands in brackets.
+    fn named<'e>(&mut self, text: &'e str, flags: Flags) -> Result<Named<'e>, Refusal> {
+        if let Some(escape) = text.strip_prefix('\\') {
+            return self.named_by_escape(escape, flags);
+        }
+        let Some((name, rest)) = text
+            .strip_prefix("[:")
+            .and_then(|name| name.split_once(":]"))
+        else {
+            return Ok(None);
+        };
+        let (negated, name) = match name.strip_prefix('^') {
+            Some(name) => (true, name),
+            None => (false, name),
+        };
+        let ranges = posix(name).ok_or(Refusal::Class)?;
+        let class = self.group(set(ranges.iter().copied()), flags, negated)?;
+        Ok(Some((class, rest)))
+    }
+
+    fn named_by_escape<'e>(&mut self, text: &'e str, flags: Flags) -> Result<Named<'e>, Refusal> {
+        let mut chars = text.chars();
+        let Some(letter) = chars.next() else {
+            return Ok(None);
+        };
+        let rest = chars.as_str();
+        let (class, rest) = match letter {
+            'd' | 'D' => (posix("digit"), rest),
+            's' | 'S' => (Some(PERL_SPACE), rest),
+            'w' | 'W' => (posix("word"), rest),
+            'p' | 'P' => {
+                let (name, rest) = match rest.strip_prefix('{') {
+                    Some(braced) => braced.split_once('}').ok_or(Refusal::Class)?,
+                    None => {
+                        let end = rest.chars().next().map_or(0, char::len_utf8);
+                        rest.split_at_checked(end).ok_or(Refusal::Class)?
+                    }
+                };
+                let (negated, name) = match name.strip_prefix('^') {
+                    Some(name) => (letter == 'p', name),
+                    None => (letter == 'P', name),
+                };
+                let property = Property::named(name).ok_or(Refusal::Class)?;
+                let class = self.group(property.class()?, flags, negated)?;
+                return Ok(Some((class, rest)));
+            }
+            _ => return Ok(None),
+        };
+        let ranges = class.ok_or(Refusal::Class)?;
+        let class = set(ranges.iter().copied());
+        let class = self.group(class, flags, letter.is_ascii_uppercase())?;
+        Ok(Some((class, rest)))
+    }
+
+    fn group(
+        &mut self,
+        mut class: ClassUnicode,
+        flags: Flags,
+        negated: bool,
+    ) -> Result<ClassUnicode, Refusal> {
+        self.ranges = self.ranges.saturating_add(class.ranges().len());
+        if self.ranges > MAX_RANGES {
+            return Err(Refusal::TooLarge);
+        }
+        if flags.fold {
+            class.try_case_fold_simple().map_err(|_| Refusal::Class)?;
+        }
+        if negated {
+            class.negate();
+        }
+        Ok(class)
+    }
+}
+
+/// A character or a range of them. Nothing comes of what no text holds.
+fn range(text: &str) -> Result<(Option<ClassUnicodeRange>, &str), Refusal> {
+    let (low, rest) = member(text)?;
+    // A minus in the last place stands for itself.
+    let (high, rest) = match rest.strip_prefix('-') {
+        Some(behind) if !behind.is_empty() && !behind.starts_with(']') => member(behind)?,
+        _ => (low, rest),
+    };
+    if high < low {
+        return Err(Refusal::Class);
+    }
+    // The surrogates are in no text.
+    let low = char::from_u32(low).unwrap_or('\u{e000}');
+    let high = char::from_u32(high).unwrap_or('\u{d7ff}');
+    let range = (low <= high).then(|| ClassUnicodeRange::new(low, high));
+    Ok((range, rest))
+}
+
+fn member(text: &str) -> Result<(u32, &str), Refusal> {
+    let mut chars = text.chars();
+    match chars.next() {
+        None => Err(Refusal::Bracket),
+        Some('\\') => {
+            let Escape { code_point, rest } = lexis::escape(chars.as_str())?;
+            Ok((code_point, rest))
+        }
+        Some(char) => Ok((u32::from(char), chars.as_str())),
+    }
+}
+
+fn hir(class: ClassUnicode) -> Hir {
+    Hir::class(Class::Unicode(class))
+}
+
+fn set(ranges: impl IntoIterator<Item = (char, char)>) -> ClassUnicode {
+    ClassUnicode::new(
+        ranges
+            .into_iter()
+            .map(|(low, high)| ClassUnicodeRange::new(low, high)),
+    )
+}
+
+/// `\s`: unlike `[:space:]` it has no vertical tab.
+const PERL_SPACE: &[(char, char)] = &[('\t', '\n'), ('\x0c', '\r'), (' ', ' ')];
+
+fn posix(name: &str) -> Option<&'static [(char, char)]> {
+    Some(match name {
+        "alnum" => &[('0', '9'), ('A', 'Z'), ('a', 'z')],
+        "alpha" => &[('A', 'Z'), ('a', 'z')],
+        "ascii" => &[('\0', '\x7f')],
+        "blank" => &[('\t', '\t'), (' ', ' ')],
+        "cntrl" => &[('\0', '\x1f'), ('\x7f', '\x7f')],
+        "digit" => &[('0', '9')],
+        "graph" => &[('!', '~')],
+        "lower" => &[('a', 'z')],
+        "print" => &[(' ', '~')],
+        "punct" => &[('!', '/'), (':', '@'), ('[', '`'), ('{', '~')],
+        "space" => &[('\t', '\r'), (' ', ' ')],
+        "upper" => &[('A', 'Z')],
+        "word" => &[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')],
+        "xdigit" => &[('0', '9'), ('A', 'F'), ('a', 'f')],
+        _ => return None,
+    })
+}

@@ -1,0 +1,208 @@
+//! Compiled expressions, shared by all tokens that hold the same one: compiling takes longer than all else in a token,
+//! and a compiled expression takes more memory than a connection.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::expression::Expression;
+
+/// What all the expressions of one token may cost, in bytes.
+const MAX_TOKEN_BYTES: usize = 8 << 20;
+
+/// How many expressions a verifier remembers. The tokens of one application tend to hold the same few.
+const REMEMBERED: usize = 256;
+
+/// What they may cost, in bytes: those of two of the largest tokens.
+const REMEMBERED_BYTES: usize = 2 * MAX_TOKEN_BYTES;
+
+/// What a refused expression counts, in bytes, besides its text.
+const REFUSED_BYTES: usize = 64;
+
+/// An expression, or what was expected in its place: that a token is refused costs as much as that it is not.
+#[derive(Debug, Clone)]
+enum Known {
+    Good(Arc<Expression>),
+    Refused(Box<str>, &'static str),
+}
+
+/// The expressions that were used last. A verifier has them for all its tokens.
+#[derive(Debug, Default)]
+pub(in crate::auth) struct KnownExpressions {
+    recent: Mutex<Recent>,
+}
+
+/// The last used one stands last. Beyond [`REMEMBERED`] or [`REMEMBERED_BYTES`], those that stand first go.
+#[derive(Debug, Default)]
+struct Recent {
+    order: VecDeque<Known>,
+    bytes: usize,
+}
+
+/// The expressions of one token, which have a bound together.
+#[derive(Debug)]
+pub(in crate::auth) struct Expressions<'a> {
+    known: &'a KnownExpressions,
+    own: Vec<Arc<Expression>>,
+    bytes: usize,
+}
+
+impl KnownExpressions {
+    /// For a token.
+    pub(in crate::auth) fn for_token(&self) -> Expressions<'_> {
+        Expressions {
+            known: self,
+            own: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn get(&self, text: &str) -> Result<Arc<Expression>, &'static str> {
+        if let Some(known) = self.recent.lock().find(text) {
+            return known.into_result();
+        }
+        // Others may compile the same one meanwhile. They would have to wait just as long for this one.
+        let made = match Expression::compile(text) {
+            Ok(expression) => Known::Good(Arc::new(expression)),
+            Err(expected) => Known::Refused(text.into(), expected),
+        };
+        self.recent.lock().add(made.clone());
+        made.into_result()
+    }
+}
+
+impl Expressions<'_> {
+    /// The compiled expression. On refusal, says what was expected.
+    pub(super) fn get(&mut self, text: &str) -> Result<Arc<Expression>, &'static str> {
+        if let Some(own) = self.own.iter().find(|own| own.text() == text) {
+            return Ok(Arc::clone(own));
+        }
+        let expression = self.known.get(text)?;
+        self.bytes = self.bytes.saturating_add(expression.bytes());
+        if self.bytes > MAX_TOKEN_BYTES {
+            return Err(
+                "the regular expressions of one token to take at most 8 MiB together when compiled (fewer or smaller ones)",
+            );
+        }
+        self.own.push(Arc::clone(&expression));
+        Ok(expression)
+    }
+}
+
+impl Recent {
+    fn find(&mut self, text: &str) -> Option<Known> {
+        let at = self.order.iter().position(|known| known.text() == text)?;
+        let known = self.order.remove(at)?;
+        self.order.push_back(known.clone());
+        Some(known)
+    }
+
+    fn add(&mut self, new: Known) {
+        // Whoever compiled it meanwhile has added it.
+        if self.find(new.text()).is_some() {
+            return;
+        }
+        self.bytes += new.bytes();
+        self.order.push_back(new);
+        while self.order.len() > REMEMBERED || self.bytes > REMEMBERED_BYTES {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.bytes();
+        }
+    }
+}
+
+impl Known {
+    fn text(&self) -> &str {
+        match self {
+            Self::Good(expression) => expression.text(),
+            Self::Refused(text, _) => text,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Good(expression) => expression.bytes(),
+            Self::Refused(text, _) => text.len() + REFUSED_BYTES,
+        }
+    }
+
+    fn into_result(self) -> Result<Arc<Expression>, &'static str> {
+        match self {
+            Self::Good(expression) => Ok(expression),
+            Self::Refused(_, expected) => Err(expected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An expression that costs 200 KiB to 2 MiB, and is not alike for two numbers.
+    fn large(number: usize) -> String {
+        format!("^{number}\\pL{{10,30}}")
+    }
+
+    #[test]
+    fn an_expression_is_compiled_once() {
+        let known = KnownExpressions::default();
+        let first = known.for_token().get("^a$").unwrap();
+        assert!(Arc::ptr_eq(&first, &known.for_token().get("^a$").unwrap()));
+        let mut token = known.for_token();
+        let again = token.get("^a$").unwrap();
+        assert!(Arc::ptr_eq(&again, &token.get("^a$").unwrap()));
+        assert_eq!(token.bytes, first.bytes());
+        // A refusal is remembered, too.
+        let refusal = known.for_token().get("(").unwrap_err();
+        assert_eq!(known.for_token().get("(").unwrap_err(), refusal);
+        assert_eq!(known.recent.lock().order.len(), 2);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_number_and_bytes() {
+        let known = KnownExpressions::default();
+        let first = known.get("^a$").unwrap();
+        for number in 0..2 * REMEMBERED {
+            known.get(&format!("^{number}$")).unwrap();
+            // What is used stays.
+            assert!(Arc::ptr_eq(&first, &known.get("^a$").unwrap()));
+        }
+        assert_eq!(known.recent.lock().order.len(), REMEMBERED);
+        for number in 0..2 * REMEMBERED_BYTES / (256 << 10) {
+            known.get(&large(number)).unwrap();
+            let recent = known.recent.lock();
+            assert!(recent.bytes <= REMEMBERED_BYTES);
+            let sum: usize = recent.order.iter().map(Known::bytes).sum();
+            assert_eq!(recent.bytes, sum);
+        }
+        assert!(!Arc::ptr_eq(&first, &known.get("^a$").unwrap()));
+    }
+
+    #[test]
+    fn a_token_has_a_bound_for_all_its_expressions_together() {
+        let known = KnownExpressions::default();
+        let mut token = known.for_token();
+        let mut bytes = 0;
+        let refused = (0..).find(|number| match token.get(&large(*number)) {
+            Ok(expression) => {
+                bytes += expression.bytes();
+                false
+            }
+            Err(expected) => {
+                assert!(expected.contains("8 MiB together"), "{expected}");
+                true
+            }
+        });
+        assert!(bytes > MAX_TOKEN_BYTES / 2 && bytes <= MAX_TOKEN_BYTES);
+        // The one that was too much is fine in a token of its own.
+        assert!(known.for_token().get(&large(refused.unwrap())).is_ok());
+        // The same one again and again counts once.
+        let mut token = known.for_token();
+        for _ in 0..100 {
+            token.get(&large(0)).unwrap();
+        }
+    }
+}
