@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Roster;
-use crate::protocol::{ConnectionId, Json, MemberEvent, names};
+use crate::protocol::{ConnectionId, Json, MemberEvent, names, same_value};
 
 /// A connection in a channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -422,8 +422,12 @@ fn check_capacity(
     Ok(())
 }
 
-/// Whether two entries of one uid are the same value; the texts may differ in the order of keys.
+/// Whether two entries of one uid are the same value; the texts may differ in the order of keys and in how numbers are
+/// written.
 fn same_entry(a: &[u8], b: &[u8]) -> bool {
-    let parse = |entry| serde_json::from_slice::<serde_json::Value>(entry).ok();
-    a == b || parse(a) == parse(b)
+    a == b
+        || match (std::str::from_utf8(a), std::str::from_utf8(b)) {
+            (Ok(a), Ok(b)) => same_value(a, b),
+            _ => false,
+        }
 }

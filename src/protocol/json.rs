@@ -11,6 +11,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::same::same_value;
+
 /// How deeply arrays and objects may be nested. Deeper input is refused: many parsers on the other side recurse.
 const MAX_DEPTH: usize = 127;
 
@@ -73,19 +75,10 @@ impl Json {
         &*self.0 == "null"
     }
 
-    /// Whether both are the same JSON value, whatever the order of their keys.
+    /// Whether both are the same JSON value: the order of keys does not matter, nor how a number is written, but numbers
+    /// are compared exactly. Of a key that comes twice, the last value counts.
     pub fn same_value(&self, other: &Self) -> bool {
-        if self == other {
-            return true;
-        }
-        // The texts differ: only key order (or how a number is written) can still make them the same value.
-        match (
-            serde_json::from_str::<serde_json::Value>(self.as_str()),
-            serde_json::from_str::<serde_json::Value>(other.as_str()),
-        ) {
-            (Ok(a), Ok(b)) => a == b,
-            _ => false,
-        }
+        same_value(self.as_str(), other.as_str())
     }
 }
 
@@ -165,7 +158,7 @@ fn compact(text: &str) -> Result<String, JsonError> {
 }
 
 /// Where the string literal that begins at `start` is over (just past its closing quote).
-fn string_end(bytes: &[u8], start: usize) -> usize {
+pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(&byte) = bytes.get(at) {
         match byte {
@@ -210,6 +203,18 @@ mod tests {
     }
 
     #[test]
+    fn what_no_double_holds_and_what_comes_twice_stays_as_it_is() {
+        for text in [
+            "1e400",
+            "-1e999999999999999999999",
+            "123456789012345678901234567890.10",
+            r#"{"a":1,"a":{"b":2,"b":1e-400}}"#,
+        ] {
+            assert_eq!(Json::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
     fn equality_of_values_ignores_key_order() {
         let a = Json::parse(r#"{"a":1,"b":2}"#).unwrap();
         let b = Json::parse(r#"{"b":2,"a":1}"#).unwrap();
@@ -233,7 +238,35 @@ mod tests {
         })
     }
 
+    /// A value with the keys of each object in descending order.
+    fn backwards(value: &serde_json::Value) -> String {
+        match value {
+            serde_json::Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(backwards).collect();
+                format!("[{}]", items.join(","))
+            }
+            serde_json::Value::Object(fields) => {
+                let field = |(key, value): (&String, &serde_json::Value)| {
+                    format!("{}:{}", serde_json::json!(key), backwards(value))
+                };
+                let mut fields: Vec<_> = fields.iter().map(field).collect();
+                fields.reverse();
+                format!("{{{}}}", fields.join(","))
+            }
+            other => other.to_string(),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_value_is_the_same_in_any_order_and_only_that(value in any_json(), other in any_json()) {
+            // The serialiser sorts keys; backwards is another order.
+            let backwards = backwards(&value);
+            prop_assert!(Json::parse(&backwards).unwrap().same_value(&Json::from_value(&value)));
+            let same = Json::from_value(&other).same_value(&Json::from_value(&value));
+            prop_assert_eq!(same, other == value);
+        }
+
         #[test]
         fn compact_is_what_the_serializer_writes(value in any_json()) {
             let pretty = serde_json::to_string_pretty(&value).unwrap();

@@ -22,6 +22,7 @@ mod limits;
 pub mod names;
 mod object;
 mod request;
+mod same;
 
 pub use close::CloseReason;
 pub use error::{ErrorCode, Refusal};
@@ -32,3 +33,4 @@ pub use json::{Json, JsonError};
 pub use limits::Limits;
 pub use object::Object;
 pub use request::{BadRequest, Reaction, Request};
+pub(crate) use same::same_value;

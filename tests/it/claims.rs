@@ -1,9 +1,9 @@
-//! Claims to the letter (section 2), where the table of permissions has no act for it: which expressions are refused, and
-//! how.
+//! Claims to the letter (section 2), where the table of permissions has no act for it: which expressions are refused and
+//! how, and what passes through as it is written.
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Token};
+use crate::support::{Client, Server, Token, now};
 
 /// Whether a connect token with these channels opens a connection; else what the refusal says.
 async fn opens(server: &Server, channels: Value) -> Result<Client, String> {
@@ -58,4 +58,72 @@ async fn expressions_that_go_refuses_or_that_are_too_large_refuse_the_token_and_
             json!({"messages": {r"#regex:^[\p{L}\d_-]{3,30}$": {"broadcast": true}}});
     }
     assert!(opens(&server, same).await.is_ok());
+}
+
+#[tokio::test]
+async fn metadata_and_data_pass_as_they_are_written_and_compare_exactly() {
+    let server = Server::start();
+    let token = Token::of("Jim").channels(json!({"*": {"messages": {"*": {"publish": true}}}}));
+    // By a subscribe token, for the tests read the first frame of a connection with doubles.
+    let join = async |umd: &str| {
+        let mut client = Client::connect(&server, &token).await;
+        let claims = format!(
+            r#"{{"exp":{},"scope":"subscribe","connectionId":"{}","umd":{umd},"channels":{{"*":{{"subscribe":true}}}}}}"#,
+            now() + 600,
+            client.id
+        );
+        let token = server.key().sign_json(&claims).unwrap();
+        let frame = json!({"event": "hotsock.subscribe", "channel": "presence.c", "data": {"token": token}});
+        client.send(&frame.to_string()).await;
+        let answer = client.next().await;
+        assert!(
+            answer.contains("hotsock.subscribed") && answer.contains(umd),
+            "{answer}"
+        );
+        client
+    };
+    let (mut watcher, _) = Client::join(&server, "Pam", "presence.c").await;
+    let umd = r#"{"big":1e400,"n":10000000000000000000001,"k":1,"k":2}"#;
+    let mut jim = join(umd).await;
+    let added = watcher.next().await;
+    assert!(
+        added.contains("memberAdded") && added.contains(umd),
+        "{added}"
+    );
+    // The same value in other words changes nothing: the next that anybody hears is of the one after it.
+    let same = join(r#"{"k":2.0,"n":1.0000000000000000000001e22,"big":10E+399}"#).await;
+    same.close().await;
+    // The number next to it is another one, though no double tells them apart; so are other powers of ten.
+    for other in [
+        r#"{"big":1e400,"n":10000000000000000000000,"k":1,"k":2}"#,
+        r#"{"big":1e401,"n":10000000000000000000001,"k":1,"k":2}"#,
+        r#"{"big":1e400,"n":10000000000000000000001,"k":2,"k":1}"#,
+    ] {
+        let another = join(other).await;
+        let updated = watcher.next().await;
+        assert!(
+            updated.contains("memberUpdated") && updated.contains(other),
+            "{updated}"
+        );
+        another.close().await;
+        let back = watcher.next().await;
+        assert!(
+            back.contains("memberUpdated") && back.contains(umd),
+            "{back}"
+        );
+    }
+    jim.until_pong().await;
+    // Data, from either side.
+    let data = r#"[1e400,-1e999999999,{"a":1,"a":[0.10]},12345678901234567890.0]"#;
+    jim.send(&format!(
+        r#"{{"channel":"presence.c","event":"e","data":{data}}}"#
+    ))
+    .await;
+    let message = watcher.next().await;
+    assert!(message.contains(&format!(r#""data":{data}"#)), "{message}");
+    let body = format!(r#"{{"channel":"presence.c","event":"e","data":{data}}}"#);
+    let answer = server.api("POST", "/publish", &body).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let message = watcher.next().await;
+    assert!(message.contains(&format!(r#""data":{data}"#)), "{message}");
 }
