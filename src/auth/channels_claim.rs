@@ -134,9 +134,17 @@ fn channel_grant(
     let Some(Object(raw)) = path.get(directives, DIRECTIVES)? else {
         return Ok(grant);
     };
+    // These two are for exact names; on a pattern nothing is read of them.
+    let (auto_subscribe, alias) = match grant.pattern.exact() {
+        Some(_) => (
+            raw.auto_subscribe,
+            self::alias(&path.field("alias"), raw.alias)?,
+        ),
+        None => (Read::Absent, None),
+    };
     for (bit, name, stated) in [
         (channel::SUBSCRIBE, "subscribe", raw.subscribe),
-        (channel::AUTO_SUBSCRIBE, "autoSubscribe", raw.auto_subscribe),
+        (channel::AUTO_SUBSCRIBE, "autoSubscribe", auto_subscribe),
         (channel::GET_INFO, "getInfo", raw.get_info),
         (
             channel::OMIT_FROM_SUB_COUNT,
@@ -145,14 +153,8 @@ fn channel_grant(
         ),
         (channel::UMD_UPDATE, "umdUpdate", raw.umd_update),
     ] {
-        let path = path.field(name);
-        let stated = path.flag(stated)?;
-        if bit == channel::AUTO_SUBSCRIBE && stated.is_some() && grant.pattern.exact().is_none() {
-            return Err(path.invalid("it only on an exact channel name, not on a pattern"));
-        }
-        grant.flags.state(bit, stated);
+        grant.flags.state(bit, path.field(name).flag(stated)?);
     }
-    let alias = alias(&path.field("alias"), &grant.pattern, raw.alias)?;
     let history_start = date(&path.field("historyStart"), raw.history_start)?;
     if alias.is_some() || history_start.is_some() {
         grant.details = Some(Box::new(ChannelDetails {
@@ -300,17 +302,10 @@ fn date(path: &Path<'_>, date: Read<NumericDate>) -> Result<Option<i64>, TokenEr
         .map(|NumericDate(seconds)| seconds))
 }
 
-fn alias(
-    path: &Path<'_>,
-    pattern: &Pattern,
-    alias: Read<Cow<'_, str>>,
-) -> Result<Option<Box<str>>, TokenError> {
+fn alias(path: &Path<'_>, alias: Read<Cow<'_, str>>) -> Result<Option<Box<str>>, TokenError> {
     let Some(alias) = path.get(alias, "a string")? else {
         return Ok(None);
     };
-    if pattern.exact().is_none() {
-        return Err(path.invalid("it only on an exact channel name, not on a pattern"));
-    }
     if names::check_channel(&alias).is_err() {
         return Err(path.invalid(
             "a channel name of 1 to 256 characters, none of * # , space or control characters",

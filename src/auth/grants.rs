@@ -94,6 +94,14 @@ impl Flags {
         self.granted & !self.denied & bit != 0
     }
 
+    /// All but this one.
+    pub(super) const fn without(self, bit: u8) -> Self {
+        Self {
+            granted: self.granted & !bit,
+            denied: self.denied & !bit,
+        }
+    }
+
     /// Stated as `true` somewhere.
     pub(super) const fn grant(self, bit: u8) -> bool {
         self.granted & bit != 0
@@ -112,12 +120,20 @@ impl Grants {
         }
     }
 
-    /// The channels to subscribe to on connecting, in the order written.
+    /// The channels to subscribe to on connecting, in the order written. They need no `subscribe`, but where it is stated
+    /// as `false`, for the channel itself or by a pattern that matches it, that denies this too.
     pub fn auto_subscribe(&self) -> impl Iterator<Item = &str> {
         self.channels
             .iter()
             .filter(|grant| grant.flags.allow(channel::AUTO_SUBSCRIBE))
             .filter_map(|grant| grant.pattern.exact())
+            .filter(|name| !self.denies_subscribe(name))
+    }
+
+    fn denies_subscribe(&self, name: &str) -> bool {
+        self.channels
+            .iter()
+            .any(|grant| grant.flags.deny(channel::SUBSCRIBE) && grant.pattern.matches(name))
     }
 
     /// Whether nothing is granted anywhere.

@@ -4,6 +4,8 @@
 //! most specific pattern's counts: first by the channel pattern, then by the event or key pattern; an exact name before
 //! any other pattern, then the longer text. Of equally specific ones the last written counts, and a subscribe token
 //! comes after the connect token.
+//!
+//! What a subscribe token says of `broadcast` has no effect: it serves a subscription, and broadcasting needs none.
 
 use super::grants::{ChannelGrant, Flags, Grants, Rule, channel, message, storage};
 
@@ -25,7 +27,8 @@ pub struct ChannelPermissions {
     pub omit_from_sub_count: bool,
     /// Of a `umd` token: change the metadata of the subscription.
     pub umd_update: bool,
-    /// How far back stored messages may be listed, in unix seconds (0: all). `None`: from the subscription's start.
+    /// How far back stored messages may be listed, in unix seconds (0: all). Those since the subscription's start are
+    /// listed in any case; `None`: no others.
     pub history_start: Option<i64>,
 }
 
@@ -111,7 +114,7 @@ impl<'a> Permissions<'a> {
     /// Whether one of the tokens spells `name` out as a channel.
     pub fn is_channel(&self, name: &str) -> bool {
         self.channels()
-            .any(|grant| grant.pattern.exact() == Some(name))
+            .any(|(_, grant)| grant.pattern.exact() == Some(name))
     }
 
     /// The alias by which the client may call `channel`, if it has one that leads there.
@@ -147,8 +150,11 @@ impl<'a> Permissions<'a> {
         let mut react = MostSpecific::default();
         let mut schedule_before = MostSpecific::default();
         let mut store = MostSpecific::default();
-        for (grant, rule) in self.rules(channel, event, |grant| &grant.messages) {
-            flags.merge(rule.flags);
+        for (token, grant, rule) in self.rules(channel, event, |grant| &grant.messages) {
+            flags.merge(match token {
+                Token::Connect => rule.flags,
+                Token::Subscribe => rule.flags.without(message::BROADCAST),
+            });
             let specificity = || (grant.pattern.specificity(), rule.pattern.specificity());
             if rule.flags.grant(message::REACT) {
                 react.offer(Some(React::Any), specificity);
@@ -180,7 +186,7 @@ impl<'a> Permissions<'a> {
         let mut flags = Flags::default();
         let mut schedule_before = MostSpecific::default();
         let mut store = MostSpecific::default();
-        for (grant, rule) in self.rules(channel, key, |grant| &grant.storage) {
+        for (_, grant, rule) in self.rules(channel, key, |grant| &grant.storage) {
             flags.merge(rule.flags);
             if let Some(details) = &rule.details {
                 let specificity = || (grant.pattern.specificity(), rule.pattern.specificity());
@@ -199,9 +205,12 @@ impl<'a> Permissions<'a> {
     }
 
     /// Every channel pattern: the connect token's first.
-    fn channels(&self) -> impl Iterator<Item = &'a ChannelGrant> + use<'a> {
+    fn channels(&self) -> impl Iterator<Item = (Token, &'a ChannelGrant)> + use<'a> {
         let subscribe = self.subscribe.map(Grants::channels).unwrap_or_default();
-        self.connect.channels().iter().chain(subscribe)
+        let connect = self.connect.channels().iter();
+        connect
+            .map(|grant| (Token::Connect, grant))
+            .chain(subscribe.iter().map(|grant| (Token::Subscribe, grant)))
     }
 
     /// Every channel pattern: the subscribe token's first.
@@ -212,23 +221,31 @@ impl<'a> Permissions<'a> {
 
     fn matching(&self, name: &str) -> impl Iterator<Item = &'a ChannelGrant> {
         self.channels()
+            .map(|(_, grant)| grant)
             .filter(move |grant| grant.pattern.matches(name))
     }
 
-    /// The rules for one event or key, each with the channel pattern it stands under.
+    /// The rules for one event or key, each with its token and the channel pattern it stands under.
     fn rules(
         &self,
         channel: &str,
         name: &str,
         of: impl Fn(&'a ChannelGrant) -> &'a [Rule],
-    ) -> impl Iterator<Item = (&'a ChannelGrant, &'a Rule)> {
+    ) -> impl Iterator<Item = (Token, &'a ChannelGrant, &'a Rule)> {
         // Most patterns have no rules at all: ask for those before matching the channel.
         self.channels()
-            .map(move |grant| (grant, of(grant)))
-            .filter(move |(grant, rules)| !rules.is_empty() && grant.pattern.matches(channel))
-            .flat_map(|(grant, rules)| rules.iter().map(move |rule| (grant, rule)))
-            .filter(move |(_, rule)| rule.pattern.matches(name))
+            .map(move |(token, grant)| (token, grant, of(grant)))
+            .filter(move |(_, grant, rules)| !rules.is_empty() && grant.pattern.matches(channel))
+            .flat_map(|(token, grant, rules)| rules.iter().map(move |rule| (token, grant, rule)))
+            .filter(move |(_, _, rule)| rule.pattern.matches(name))
     }
+}
+
+/// Which token a directive is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Connect,
+    Subscribe,
 }
 
 /// The value stated by the most specific pattern so far.

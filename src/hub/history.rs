@@ -225,12 +225,19 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The first message that a connection may read: its subscription's start, or what its token says.
+/// The first message that a connection may read: its subscription's start, or what its token says where that is
+/// earlier.
 fn readable_from(connection: &Connection, held: &Held) -> MessageId {
     let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
     match permissions.channel(&held.channel.name).history_start {
         Some(seconds) => {
-            MessageId::from_parts(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000), 0)
+            let millis = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
+            // A ULID has 48 bits of time; what is later than they can say is later than everything.
+            if millis >> 48 == 0 {
+                MessageId::from_parts(millis, 0).min(held.since)
+            } else {
+                held.since
+            }
         }
         None => held.since,
     }

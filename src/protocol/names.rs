@@ -76,17 +76,18 @@ pub fn check_published(name: &str) -> Result<(), Refusal> {
     check_event(name)
 }
 
-/// Checks a reaction: 1 to 100 bytes without `#`.
+/// Checks a reaction: 1 to 100 bytes without `#`, and not blank.
 ///
 /// # Errors
 /// `INVALID_REACTION`.
 pub fn check_reaction(reaction: &str) -> Result<(), Refusal> {
-    if (1..=MAX_REACTION_BYTES).contains(&reaction.len()) && !reaction.contains('#') {
+    let is_blank = reaction.chars().all(char::is_whitespace);
+    if !is_blank && reaction.len() <= MAX_REACTION_BYTES && !reaction.contains('#') {
         return Ok(());
     }
     Err(Refusal::new(
         ErrorCode::InvalidReaction,
-        "a reaction has 1 to 100 bytes and no `#`",
+        "a reaction has 1 to 100 bytes and no `#`, and is not blank",
     ))
 }
 
@@ -118,6 +119,28 @@ mod tests {
                 check_channel(bad).unwrap_err().code,
                 ErrorCode::InvalidChannelName,
                 "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn reactions() {
+        for good in ["a", "👍", " up ", "a b", &"x".repeat(100)] {
+            assert_eq!(check_reaction(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "\t \n",
+            "\u{a0}\u{3000}",
+            "#",
+            "a#",
+            &"x".repeat(101),
+        ] {
+            assert_eq!(
+                check_reaction(bad).unwrap_err().code,
+                ErrorCode::InvalidReaction,
+                "{bad:?}"
             );
         }
     }

@@ -54,7 +54,7 @@ pub enum Request<'a> {
 pub struct Reaction<'a> {
     /// The message.
     pub message: MessageId,
-    /// The reaction: 1 to 100 bytes without `#`.
+    /// The reaction: 1 to 100 bytes without `#`, not blank.
     pub reaction: Cow<'a, str>,
     /// What is to become of it.
     pub event: ReactionEvent,

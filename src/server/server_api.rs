@@ -135,13 +135,16 @@ async fn publish_message(
 }
 
 fn deduplication_id<'a>(object: &Object<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let id = object.string("deduplicationId")?;
+    // An empty one is none.
+    let id = object
+        .string("deduplicationId")?
+        .filter(|id| !id.is_empty());
     if id
         .as_ref()
-        .is_some_and(|id| id.is_empty() || id.len() > MAX_DEDUPLICATION_ID)
+        .is_some_and(|id| id.len() > MAX_DEDUPLICATION_ID)
     {
         return Err(Refusal::invalid(
-            "field `deduplicationId` must have 1 to 256 bytes",
+            "field `deduplicationId` may have 256 bytes at the most",
         ));
     }
     Ok(id)

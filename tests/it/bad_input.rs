@@ -37,7 +37,7 @@ const WITH_KEY: &str = r#"
     POST /publish {"channel":"c","event":"hotsock.x"} -> 400 UNKNOWN_EVENT
     POST /publish {"channel":"c","event":"e","store":-2} -> 400 INVALID_MESSAGE
     POST /publish {"channel":"c","event":"e","store":"1"} -> 400 INVALID_MESSAGE
-    POST /publish {"channel":"c","event":"e","deduplicationId":""} -> 400 INVALID_MESSAGE
+    POST /publish {"channel":"c","event":"e","deduplicationId":"{x*257}"} -> 400 INVALID_MESSAGE
     POST /publish {"channel":"c","event":"e","scheduleExpression":"at(2099-01-01T00:00:00)"} -> 400 INVALID_SCHEDULE
     POST /publish {"channel":"c","event":"e","data":"{x*33000}"} -> 400 DATA_TOO_LARGE
     POST /publish {"channel":"c","event":"hotsock.messageReaction","data":{"uid":"Pam","umd":"{x*1023}","messageId":"01H2BSNHFJXKF2XDFD8KMM36FF","reaction":"x","action":"add"}} -> 400 INVALID_MESSAGE

@@ -1,9 +1,9 @@
-//! Claims to the letter (section 2), where the table of permissions has no act for it: which expressions are refused and
-//! how, and what passes through as it is written.
+//! Claims to the letter (section 2), where the table of permissions has no act for it: what a connection is subscribed to
+//! by itself, what it may list, which expressions are refused and how, what passes through as it is written.
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Token, now};
+use crate::support::{Client, Server, Token, ids, now};
 
 /// Whether a connect token with these channels opens a connection; else what the refusal says.
 async fn opens(server: &Server, channels: Value) -> Result<Client, String> {
@@ -16,6 +16,108 @@ async fn opens(server: &Server, channels: Value) -> Result<Client, String> {
             assert_eq!(body["error"]["code"], "TOKEN_CLAIM_INVALID", "{body}");
             Err(body["error"]["message"].as_str().unwrap().to_owned())
         }
+    }
+}
+
+/// Which of `names` a connect token with these channels is subscribed to by itself: it can unsubscribe from them.
+async fn subscribed<'n>(server: &Server, channels: Value, names: &[&'n str]) -> Vec<&'n str> {
+    let mut client = opens(server, channels).await.unwrap();
+    let mut seen = Vec::new();
+    for name in names {
+        client
+            .send(&json!({"event": "hotsock.unsubscribe", "channel": name}).to_string())
+            .await;
+        loop {
+            let frame = client.next_json().await;
+            match frame["event"].as_str() {
+                Some("hotsock.subscribed") => continue,
+                Some("hotsock.unsubscribed") => seen.push(*name),
+                _ => assert_eq!(frame["error"]["code"], "NOT_SUBSCRIBED", "{frame}"),
+            }
+            assert_eq!(frame["channel"], **name, "{frame}");
+            break;
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn an_explicit_false_denies_auto_subscribe() {
+    let server = Server::start();
+    let auto = json!({"autoSubscribe": true});
+    let with = |pattern: &str, more: Value| json!({"a": auto, "b": auto, pattern: more});
+    for (channels, expected) in [
+        (json!({"a": auto, "b": auto}), json!(["a", "b"])),
+        (
+            with("b", json!({"autoSubscribe": true, "subscribe": false})),
+            json!(["a"]),
+        ),
+        (with("b*", json!({"subscribe": false})), json!(["a"])),
+        (
+            with("#regex:^a$", json!({"subscribe": false})),
+            json!(["b"]),
+        ),
+        (with("*", json!({"subscribe": false})), json!([])),
+        (with("c", json!({"subscribe": false})), json!(["a", "b"])),
+        (with("*", json!({"getInfo": false})), json!(["a", "b"])),
+        (
+            with("b", json!({"autoSubscribe": false, "subscribe": true})),
+            json!(["a"]),
+        ),
+    ] {
+        let seen = subscribed(&server, channels.clone(), &["a", "b"]).await;
+        assert_eq!(json!(seen), expected, "{channels}");
+    }
+}
+
+#[tokio::test]
+async fn alias_and_auto_subscribe_are_ignored_on_a_pattern() {
+    let server = Server::start();
+    for pattern in ["room.*", "#regex:^room"] {
+        let directives = json!({"subscribe": true, "autoSubscribe": true, "alias": "me"});
+        let channels = json!({pattern: directives, "hall": {"autoSubscribe": true, "alias": "me"}});
+        let seen = subscribed(&server, channels, &["hall", "room.1", "me"]).await;
+        assert_eq!(seen, ["hall"], "{pattern}");
+        let mut client = opens(&server, json!({pattern: directives})).await.unwrap();
+        // No name leads anywhere that it did not lead without them.
+        client
+            .send(r#"{"event":"hotsock.subscribe","channel":"me"}"#)
+            .await;
+        client.expect_error("SUBSCRIBE_PERMISSION_DENIED").await;
+        assert!(
+            client
+                .subscribe("room.1")
+                .await
+                .contains("hotsock.subscribed")
+        );
+    }
+}
+
+#[tokio::test]
+async fn history_start_only_widens() {
+    let server = Server::start();
+    let publish = || server.publish(json!({"channel": "c", "event": "e", "store": 600}));
+    publish().await;
+    for (start, seen) in [
+        (json!(0), 2),
+        (json!(now() + 3600), 1),
+        (json!(1e30), 1),
+        (json!(-5), 3),
+    ] {
+        let directives = json!({"subscribe": true, "historyStart": start});
+        let mut client = opens(&server, json!({"c": directives})).await.unwrap();
+        client.subscribe("c").await;
+        let before = ids(&server.list(&client, &json!({"channel": "c"})).await).len();
+        publish().await;
+        let page = server.list(&client, &json!({"channel": "c"})).await;
+        let all = ids(&page);
+        assert_eq!(all.len(), before + 1, "{start}: {page}");
+        assert_eq!(all.len().min(3), seen, "{start}: {page}");
+        // What is listed has its reactions listed.
+        let body = json!({"channel": "c", "messageId": all.last()});
+        let answer = server.client_api(&client, "listReactions", &body).await;
+        assert_eq!(answer.status, 200, "{start}: {}", answer.text);
+        client.close().await;
     }
 }
 

@@ -170,6 +170,11 @@ async fn reactions_are_counted_once_for_each_user_and_told() {
             react("add").replace("thumbsup", &"x".repeat(101)),
             "INVALID_REACTION",
         ),
+        (react("add").replace("thumbsup", "  "), "INVALID_REACTION"),
+        (
+            react("add").replace("thumbsup", "\u{3000}\\n\\t"),
+            "INVALID_REACTION",
+        ),
         (
             react("add").replace(&id, "01H2BSNHFJXKF2XDFD8KMM36FF"),
             "MESSAGE_NOT_FOUND",
@@ -178,6 +183,11 @@ async fn reactions_are_counted_once_for_each_user_and_told() {
         jim.send(&frame).await;
         jim.expect_error(code).await;
     }
+    let blank = json!({"event": "hotsock.messageReaction", "channel": "c",
+        "data": {"messageId": id, "reaction": " ", "action": "add", "uid": "Jim"}});
+    let answer = server.api("POST", "/publish", &blank.to_string()).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    assert_eq!(answer.json()["error"]["code"], "INVALID_REACTION");
 }
 
 #[tokio::test]

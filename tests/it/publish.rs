@@ -62,6 +62,20 @@ async fn whoever_publishes_a_second_time_is_told_of_the_first_message() {
     }
 }
 
+#[tokio::test]
+async fn an_empty_deduplication_id_is_none() {
+    let server = Server::start();
+    let mut jim = Client::jim(&server, "c").await;
+    let body =
+        json!({"channel": "c", "event": "e", "deduplicationId": "", "eagerIdGeneration": true});
+    let first = server.publish(body.clone()).await;
+    let second = server.publish(body).await;
+    assert_ne!(first["id"], second["id"]);
+    for answer in [first, second] {
+        assert_eq!(jim.next_json().await["id"], answer["id"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_many_publish_where_nobody_is_is_told_in_the_order_of_ids() {
     let server = std::sync::Arc::new(Server::start());

@@ -114,18 +114,46 @@ fn a_bad_pattern_anywhere_refuses_the_whole_token() {
 }
 
 #[test]
-fn alias_and_auto_subscribe_are_for_exact_names() {
-    for pattern in ["game.*", "#regex:^game$"] {
+fn alias_and_auto_subscribe_are_ignored_on_a_pattern() {
+    for pattern in ["game.*", "#regex:^game"] {
         for (directive, value) in [
-            ("alias", json!("game")),
+            ("alias", json!("me")),
+            ("alias", json!("no name")),
+            ("alias", json!(7)),
             ("autoSubscribe", json!(true)),
             ("autoSubscribe", json!(false)),
+            ("autoSubscribe", json!("yes")),
         ] {
-            assert_eq!(
-                refusal(json!({ (pattern): { (directive): value } })),
-                format!("channels[{pattern:?}].{directive}")
-            );
+            let grants = grants(json!({
+                "me": { "autoSubscribe": true },
+                (pattern): { (directive): value, "getInfo": true },
+            }));
+            assert!(grants.auto_subscribe().eq(["me"]));
+            let permissions = Permissions::new(&grants, None);
+            assert_eq!(permissions.resolve("me"), ("me", None));
+            assert!(permissions.channel("game.1").get_info);
         }
+    }
+}
+
+#[test]
+fn an_explicit_false_denies_auto_subscribe() {
+    let auto = json!({ "autoSubscribe": true });
+    for (pattern, directives, expected) in [
+        (
+            "b",
+            json!({ "autoSubscribe": true, "subscribe": false }),
+            &["a"][..],
+        ),
+        ("b*", json!({ "subscribe": false }), &["a"]),
+        ("#regex:^a", json!({ "subscribe": false }), &["b"]),
+        ("*", json!({ "subscribe": false }), &[]),
+        ("c*", json!({ "subscribe": false }), &["a", "b"]),
+        ("*", json!({ "subscribe": true }), &["a", "b"]),
+    ] {
+        let grants = grants(json!({ "a": auto, "b": auto, (pattern): directives }));
+        let seen: Vec<_> = grants.auto_subscribe().collect();
+        assert_eq!(seen, expected, "{pattern}: {directives}");
     }
 }
 
@@ -187,7 +215,7 @@ fn escaped_names_are_read() {
 #[test]
 fn auto_subscribe_keeps_the_tokens_order() {
     let text = format!(
-        r#"{{"exp":{},"scope":"connect","channels":{{"z":{{"autoSubscribe":true}},"a":{{"autoSubscribe":true}},"m":{{"autoSubscribe":false}},"*":{{"subscribe":false}}}}}}"#,
+        r#"{{"exp":{},"scope":"connect","channels":{{"z":{{"autoSubscribe":true}},"a":{{"autoSubscribe":true}},"m":{{"autoSubscribe":false}},"*":{{"subscribe":true}}}}}}"#,
         NOW + 1
     );
     let token = SigningKey::from_secret(Algorithm::HS256, None, SECRET)

@@ -374,6 +374,49 @@ fn a_subscribe_tokens_directives_are_added() {
 }
 
 #[test]
+fn broadcast_has_no_effect_in_a_subscribe_token() {
+    let of = |directives: Value| grants(json!({ "a": { "messages": { "e": directives } } }));
+    for (connect, subscribe, publish, broadcast) in [
+        (json!({}), json!({ "broadcast": true }), false, false),
+        (
+            json!({ "publish": true }),
+            json!({ "broadcast": true }),
+            true,
+            false,
+        ),
+        (
+            json!({}),
+            json!({ "publish": true, "broadcast": true }),
+            true,
+            false,
+        ),
+        (
+            json!({ "broadcast": true }),
+            json!({ "broadcast": false }),
+            true,
+            true,
+        ),
+        (
+            json!({ "broadcast": true }),
+            json!({ "publish": false }),
+            false,
+            false,
+        ),
+        (
+            json!({ "broadcast": false }),
+            json!({ "publish": true }),
+            true,
+            false,
+        ),
+    ] {
+        let (first, second) = (of(connect.clone()), of(subscribe.clone()));
+        let allowed = Permissions::new(&first, Some(&second)).message("a", "e");
+        assert_eq!(allowed.publish, publish, "{connect} {subscribe}");
+        assert_eq!(allowed.broadcast, broadcast, "{connect} {subscribe}");
+    }
+}
+
+#[test]
 fn aliases_resolve_and_real_names_win() {
     let connect = grants(json!({
         "user.1": { "alias": "user" }, "chat.1": { "alias": "chat" }, "*": { "subscribe": true },

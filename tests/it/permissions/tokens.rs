@@ -8,7 +8,8 @@ use super::table::Table;
 pub(super) fn subscribe_tokens(table: &mut Table) {
     let pass = json!({
         "c": {"subscribe": true, "getInfo": true, "historyStart": 0,
-              "messages": {"e": {"publish": true, "echo": true, "react": true}, "b": {"broadcast": true}}},
+              "messages": {"e": {"publish": true, "echo": true, "react": true},
+                           "b": {"broadcast": true}, "p": {"publish": true, "broadcast": true}}},
         "d": {"messages": {"e": {"broadcast": true}}},
     });
     table.add_with(
@@ -22,7 +23,9 @@ pub(super) fn subscribe_tokens(table: &mut Table) {
          say c e -> PUBLISH_PERMISSION_DENIED
          say c b -> PUBLISH_PERMISSION_DENIED
          pass c; say c e -> heard in c, echoed
-         pass c; say c b -> heard in c
+         pass c; say c b -> PUBLISH_PERMISSION_DENIED
+         pass c; say c p -> heard in c
+         pass c; leave c; say c p -> PUBLISH_PERMISSION_DENIED
          pass c; say c other -> PUBLISH_PERMISSION_DENIED
          pass c; react c e up -> heard in c, echoed
          pass c; history c -> all of it
@@ -41,22 +44,27 @@ pub(super) fn subscribe_tokens(table: &mut Table) {
         pass.clone(),
         "join c; say c e -> PUBLISH_PERMISSION_DENIED
          pass c; join d; say d e -> PUBLISH_PERMISSION_DENIED
-         pass d; say d e -> heard in d
+         pass d; say d e -> PUBLISH_PERMISSION_DENIED
          pass c; leave c; join c; say c e -> PUBLISH_PERMISSION_DENIED",
     );
     table.add_with(
         "the directives of both tokens meet",
         json!({"*": {"subscribe": true, "messages": {
-            "e": {"broadcast": true}, "f": {"publish": true}, "g": {"echo": true},
+            "e": {"broadcast": true}, "f": {"publish": true}, "g": {"echo": true}, "h": {"broadcast": true},
+            "i": {"publish": true, "broadcast": false},
         }}}),
         json!({"c": {"messages": {
-            "e": {"echo": true}, "f": {"broadcast": true}, "g": {"publish": true},
+            "e": {"echo": true}, "f": {"broadcast": true}, "g": {"publish": true}, "h": {"broadcast": false},
+            "i": {"broadcast": true},
         }}}),
         "say c e -> heard in c
          join c; say c e -> heard in c
          pass c; say c e -> heard in c, echoed
          pass c; say c f -> heard in c
          pass c; say c g -> heard in c, echoed
+         pass c; say c h -> heard in c
+         pass c; say c i -> heard in c
+         pass c; leave c; say c h -> heard in c
          pass c; say d e -> heard in d
          pass c; leave c; say c e -> heard in c",
     );
@@ -81,7 +89,7 @@ pub(super) fn subscribe_tokens(table: &mut Table) {
             "d": {"subscribe": false},
         }),
         json!({"*": {"subscribe": true, "getInfo": true, "messages": {
-            "*": {"broadcast": true, "echo": true},
+            "*": {"publish": true, "echo": true},
         }}}),
         "pass c; say c e -> PUBLISH_PERMISSION_DENIED
          pass c; say c f -> heard in c
@@ -108,7 +116,7 @@ pub(super) fn subscribe_tokens(table: &mut Table) {
 pub(super) fn aliases(table: &mut Table) {
     let all = |alias: &str| {
         json!({"subscribe": true, "getInfo": true, "alias": alias, "historyStart": 0, "messages": {
-            "e": {"publish": true, "echo": true, "react": true}, "b": {"broadcast": true},
+            "e": {"publish": true, "echo": true, "react": true}, "b": {"publish": true, "broadcast": true},
         }})
     };
     table.add(
