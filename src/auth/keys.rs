@@ -56,7 +56,8 @@ pub enum KeyError {
     },
     /// An HMAC secret that is too short.
     #[error(
-        "the secret has {bytes} bytes, expected at least {MIN_SECRET_BYTES}: make a random one with `rollcall keygen`"
+        "the secret has {bytes} bytes, expected at least {MIN_SECRET_BYTES}: make a random one with `rollcall keygen` \
+         (allow_short = true on the key takes this one, until you have)"
     )]
     SecretTooShort {
         /// Its length after Base64 decoding.
@@ -93,6 +94,7 @@ pub enum KeyError {
 pub struct VerificationKey {
     id: Option<Box<str>>,
     algorithm: Algorithm,
+    is_short: bool,
     material: Material,
 }
 
@@ -128,6 +130,7 @@ impl VerificationKey {
         Ok(Self {
             id: id.map(Into::into),
             algorithm,
+            is_short: false,
             material: Material::from_public_der(algorithm, &pem.der)?,
         })
     }
@@ -142,9 +145,38 @@ impl VerificationKey {
         secret: &[u8],
     ) -> Result<Self, KeyError> {
         check_secret(algorithm, secret)?;
+        Self::from_secret(id, algorithm, secret)
+    }
+
+    /// The same, with a secret of any length but none at all: for tokens that are signed with it already, until they are
+    /// signed with a longer one. Whoever has one of them can find a short secret by trying.
+    ///
+    /// # Errors
+    /// As for [`new_secret`](Self::new_secret), but for the length.
+    pub fn new_short_secret(
+        id: Option<String>,
+        algorithm: Algorithm,
+        secret: &[u8],
+    ) -> Result<Self, KeyError> {
+        match check_secret(algorithm, secret) {
+            Ok(()) => Self::from_secret(id, algorithm, secret),
+            Err(KeyError::SecretTooShort { bytes: 1.. }) => Ok(Self {
+                is_short: true,
+                ..Self::from_secret(id, algorithm, secret)?
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn from_secret(
+        id: Option<String>,
+        algorithm: Algorithm,
+        secret: &[u8],
+    ) -> Result<Self, KeyError> {
         Ok(Self {
             id: id.map(Into::into),
             algorithm,
+            is_short: false,
             material: Material::Jwt(
                 Box::new(DecodingKey::from_secret(secret)),
                 jwt_algorithm(algorithm).ok_or(KeyError::Failed("use the algorithm"))?,
@@ -160,6 +192,11 @@ impl VerificationKey {
     /// The one algorithm it verifies.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Whether it is a secret that is shorter than it should be.
+    pub fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// Whether a token with this header may be tried against this key.

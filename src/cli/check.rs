@@ -87,7 +87,7 @@ fn usable(data_dir: &Path) -> Result<(), String> {
 }
 
 /// What works and is unwise.
-fn warnings(config: &Config) -> Vec<String> {
+pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let key = &config.tls.private_key;
     if let Ok(metadata) = std::fs::metadata(key)
@@ -98,6 +98,15 @@ fn warnings(config: &Config) -> Vec<String> {
             key.display()
         ));
     }
+    let short = config.auth.keys.iter().filter(|key| key.is_short());
+    warnings.extend(short.map(|key| {
+        let id = key.id().map(|id| format!(" (kid {id})")).unwrap_or_default();
+        format!(
+            "the {} secret{id} of [[auth.keys]] is shorter than 32 bytes: whoever has a token that is signed with it can \
+             find it by trying, and then sign tokens of his own; make a longer one with `rollcall keygen`",
+            key.algorithm()
+        )
+    }));
     warnings
 }
 

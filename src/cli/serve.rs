@@ -80,6 +80,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     telemetry::init(&config.log).map_err(|error| Failure::Failed(error.to_string()))?;
+    for warning in check::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
     let sockets = Sockets::from_environment().map_err(|error| Failure::Usage(error.to_string()))?;
     let on_ready = move |addresses: &[SocketAddr]| {
         if let Some(folder) = &folder {

@@ -22,6 +22,7 @@ pub(super) const VERIFICATION_KEYS: &[&str] = &[
     "public_key_file",
     "secret",
     "secret_file",
+    "allow_short",
 ];
 
 /// Reads one entry of `[[auth.keys]]`.
@@ -34,6 +35,7 @@ pub(super) fn verification_key(reader: &mut Reader<'_>) -> Option<VerificationKe
         .map(|text| ("public_key_file", text));
     let secret = reader.text("secret").map(|text| ("secret", text));
     let secret_file = reader.file("secret_file").map(|text| ("secret_file", text));
+    let allow_short = reader.flag("allow_short", false);
 
     let Some(algorithm) = algorithm else {
         if !reader.has("algorithm") {
@@ -71,6 +73,14 @@ pub(super) fn verification_key(reader: &mut Reader<'_>) -> Option<VerificationKe
             format!("{algorithm} has no use for it; give {mend} instead"),
         );
     }
+    if !algorithm.is_hmac() && allow_short {
+        let origin = reader.origin_of("allow_short");
+        reader.report(
+            &origin,
+            "allow_short",
+            format!("{algorithm} has no use for it; it is for secrets"),
+        );
+    }
     let mut wanted = wanted.into_iter().flatten();
     let (key, text) = match (wanted.next(), wanted.next()) {
         (Some(only), None) => only,
@@ -106,7 +116,11 @@ pub(super) fn verification_key(reader: &mut Reader<'_>) -> Option<VerificationKe
             );
             return None;
         };
-        VerificationKey::new_secret(id, algorithm, &bytes)
+        if allow_short {
+            VerificationKey::new_short_secret(id, algorithm, &bytes)
+        } else {
+            VerificationKey::new_secret(id, algorithm, &bytes)
+        }
     } else {
         VerificationKey::new_public(id, algorithm, &text.value)
     };

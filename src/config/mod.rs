@@ -88,7 +88,8 @@ pub struct Auth {
     pub issuer: Option<String>,
     /// `[[auth.keys]]`: the keys that tokens are verified with; at least one. Each has an `algorithm`, an optional `id`
     /// (the `kid` of the tokens it accepts) and, for HS256, HS384 and HS512, a `secret` (Base64, at least 32 bytes) or
-    /// `secret_file` (the same text in a file), for all others a `public_key` (PEM) or `public_key_file`.
+    /// `secret_file` (the same text in a file), for all others a `public_key` (PEM) or `public_key_file`. With
+    /// `allow_short = true` (default false) a secret may be shorter; each start warns of one that is.
     pub keys: Vec<VerificationKey>,
 }
 

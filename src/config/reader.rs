@@ -103,6 +103,7 @@ impl<'a> Reader<'a> {
             Value::Text(_) => "text",
             Value::Plain(_) => "something else",
             Value::Integer(_) => "a number",
+            Value::Flag(_) => "true or false",
             Value::Other(what) => what,
         };
         self.report(
@@ -373,6 +374,22 @@ impl<'a> Reader<'a> {
         };
         self.bounded(key, &node.origin, value, bounds, |n| n.to_string())
             .unwrap_or(default)
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(node) = self.node(key) else {
+            return default;
+        };
+        let value = match &node.value {
+            Value::Flag(value) => Some(*value),
+            Value::Plain(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        value.unwrap_or_else(|| {
+            self.report(&node.origin, key, "must be true or false");
+            default
+        })
     }
 
     /// One of a few words.

@@ -85,7 +85,8 @@ pub(super) enum Value {
     /// Text from the environment or a flag: what it means depends on what its key wants.
     Plain(String),
     Integer(i128),
-    /// A boolean, a float or a date, which no key wants.
+    Flag(bool),
+    /// A float or a date, which no key wants.
     Other(&'static str),
 }
 
@@ -286,7 +287,7 @@ fn convert(value: &DeValue<'_>, origin_at: &dyn Fn(usize) -> Origin, origin: Ori
         DeValue::String(text) => Value::Text(text.clone().into_owned()),
         DeValue::Integer(integer) => i128::from_str_radix(integer.as_str(), integer.radix())
             .map_or(Value::Other("an integer too large"), Value::Integer),
-        DeValue::Boolean(_) => Value::Other("true or false"),
+        DeValue::Boolean(value) => Value::Flag(*value),
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Array(items) => Value::List(

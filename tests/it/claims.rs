@@ -1,9 +1,11 @@
 //! Claims to the letter (section 2), where the table of permissions has no act for it: what a connection is subscribed to
 //! by itself, what it may list, which expressions are refused and how, what passes through as it is written.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Token, ids, now};
+use crate::support::{Client, Server, Setup, Token, ids, now};
 
 /// Whether a connect token with these channels opens a connection; else what the refusal says.
 async fn opens(server: &Server, channels: Value) -> Result<Client, String> {
@@ -228,4 +230,50 @@ async fn metadata_and_data_pass_as_they_are_written_and_compare_exactly() {
     assert_eq!(answer.status, 202, "{}", answer.text);
     let message = watcher.next().await;
     assert!(message.contains(&format!(r#""data":{data}"#)), "{message}");
+}
+
+#[tokio::test]
+async fn a_short_secret_is_taken_only_where_its_key_allows_it_and_warned_of() {
+    let secret: &[u8] = b"an old short secret";
+    let key = |more: &str| {
+        format!(
+            "[[auth.keys]]\nid = \"old\"\nalgorithm = \"HS256\"\nsecret = {:?}\n{more}\n",
+            STANDARD.encode(secret)
+        )
+    };
+    for more in ["", "allow_short = false"] {
+        let (status, said) = Setup::new().keys(&key(more)).refused();
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("19 bytes") && said.contains("allow_short = true"),
+            "{said}"
+        );
+    }
+    let mut server = Setup::new().keys(&key("allow_short = true")).start();
+    for _ in 0..2 {
+        let warning = server.wait_for_log("shorter than 32 bytes");
+        assert!(
+            warning.contains("WARN") && warning.contains("kid old"),
+            "{warning}"
+        );
+        assert!(!server.log().contains(&STANDARD.encode(secret)));
+        server.crash();
+    }
+    let claims = Token::of("Jim").claims();
+    let header = json!({"alg": "HS256", "typ": "JWT", "kid": "old"});
+    let token = super::tokens::hmac(&header, &claims, secret);
+    assert!(Client::try_connect(&server, &token).await.is_ok());
+    let token = super::tokens::hmac(&header, &claims, b"another short secret");
+    let (status, body) = Client::try_connect(&server, &token).await.err().unwrap();
+    assert!(
+        status == 401 && body.contains("TOKEN_SIGNATURE_INVALID"),
+        "{body}"
+    );
+    // Where it is allowed and not needed, nobody is warned.
+    let long = format!(
+        "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = {:?}\nallow_short = true\n",
+        STANDARD.encode([7; 32])
+    );
+    let server = Setup::new().keys(&long).start();
+    assert!(!server.log().contains("shorter than"), "{}", server.log());
 }

@@ -30,7 +30,12 @@ fn unsigned(header: &Value, claims: &Value, signature: &str) -> String {
 
 /// Signed with HS256 and any secret: our own signing keys refuse to be made of a public key.
 fn hs256(claims: &Value, secret: &[u8]) -> String {
-    let token = unsigned(&json!({"alg": "HS256", "typ": "JWT"}), claims, "");
+    hmac(&json!({"alg": "HS256", "typ": "JWT"}), claims, secret)
+}
+
+/// The same with any header.
+pub(crate) fn hmac(header: &Value, claims: &Value, secret: &[u8]) -> String {
+    let token = unsigned(header, claims, "");
     let signed = token.trim_end_matches('.');
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
     let tag = aws_lc_rs::hmac::sign(&key, signed.as_bytes());

@@ -288,6 +288,14 @@ fn weak_keys_are_refused() {
         KeyError::SecretTooShort { bytes: 31 }
     );
     assert!(VerificationKey::new_secret(None, Algorithm::HS256, &[7; 32]).is_ok());
+    let lenient = |secret: &[u8]| VerificationKey::new_short_secret(None, Algorithm::HS256, secret);
+    assert!(lenient(&[7; 31]).unwrap().is_short() && lenient(&[7]).unwrap().is_short());
+    assert!(!lenient(&[7; 32]).unwrap().is_short());
+    assert_eq!(
+        lenient(&[]).unwrap_err(),
+        KeyError::SecretTooShort { bytes: 0 }
+    );
+    assert_eq!(lenient(b"-----BEGIN X").unwrap_err(), KeyError::SecretIsPem);
     assert!(matches!(
         VerificationKey::new_secret(None, Algorithm::ES256, &[7; 32]).unwrap_err(),
         KeyError::NeedsPem { .. }

@@ -98,6 +98,26 @@ fn verification_keys_are_checked() {
             "at least 32",
         ),
         (
+            "algorithm = \"HS256\"\nsecret = \"c2hvcnQ=\"\nallow_short = false",
+            "secret",
+            "allow_short = true",
+        ),
+        (
+            "algorithm = \"HS256\"\nsecret = \"c2hvcnQ=\"\nsecret_file = \"jwt.pub.pem\"\nallow_short = true",
+            "secret_file",
+            "not both",
+        ),
+        (
+            "algorithm = \"ES256\"\npublic_key_file = \"jwt.pub.pem\"\nallow_short = true",
+            "allow_short",
+            "ES256 has no use for it",
+        ),
+        (
+            "algorithm = \"ES256\"\npublic_key_file = \"jwt.pub.pem\"\nallow_short = \"yes\"",
+            "allow_short",
+            "must be true or false",
+        ),
+        (
             "algorithm = \"HS256\"\nsecret = \"&%$\"",
             "secret",
             "must be Base64",

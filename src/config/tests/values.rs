@@ -109,6 +109,11 @@ secret = "{secret}"
 id = "h2"
 algorithm = "HS256"
 secret_file = "hmac"
+[[auth.keys]]
+id = "h3"
+algorithm = "HS256"
+secret = "c2hvcnQ="
+allow_short = true
 [api]
 keys = ["ffffffffffffffffffffffffffffffff"]
 keys_file = "api-keys"
@@ -166,15 +171,16 @@ format = "json"
         .auth
         .keys
         .iter()
-        .map(|key| (key.id(), key.algorithm()))
+        .map(|key| (key.id(), key.algorithm(), key.is_short()))
         .collect();
     assert_eq!(
         keys,
         [
-            (Some("2026-1"), Algorithm::ES256),
-            (None, Algorithm::EdDSA),
-            (Some("h1"), Algorithm::HS256),
-            (Some("h2"), Algorithm::HS256),
+            (Some("2026-1"), Algorithm::ES256, false),
+            (None, Algorithm::EdDSA, false),
+            (Some("h1"), Algorithm::HS256, false),
+            (Some("h2"), Algorithm::HS256, false),
+            (Some("h3"), Algorithm::HS256, true),
         ]
     );
     let keys: Vec<_> = config.api.keys.iter().map(ApiKey::as_bytes).collect();
