@@ -112,7 +112,8 @@ pub struct Presence {
     /// What the members of one channel may add up to, in bytes of `{"uid":…,"umd":…}`. Default 102400; 64 to 16 MiB.
     pub channel_bytes: u64,
     /// How long after a start those who were present before may take their places over before they are removed.
-    /// Default 10s; 0s (removed before listening) to 1h.
+    /// Default 30s; 0s (removed before listening) to 1h. It must be longer than the clients' longest wait between two tries,
+    /// or members who are on their way back are seen to go and come.
     pub boot_grace: Duration,
     /// How long a member that dropped without unsubscribing stays a member. Default 0s; 0s to 1h.
     pub disconnect_grace: Duration,

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(30);
+/// Far below the default `presence.boot_grace` of a server, so that whoever waits for one to start again is not taken for
+/// gone.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Grows with every failure.
 #[derive(Debug, Default)]
@@ -18,15 +20,16 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// The next wait, at least what the server asked for. `dice` is random.
+    /// The next wait: at least what the server asked for, at most five seconds. `dice` is random.
     pub(super) fn next(&mut self, asked: Option<Duration>, dice: u32) -> Duration {
         let full = FIRST
             .saturating_mul(1 << self.failures.min(10))
             .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        // Between half of it and all of it.
-        let jittered = full / 2 + (full / 2).mul_f64(f64::from(dice) / f64::from(u32::MAX));
-        asked.unwrap_or_default().min(2 * LONGEST) + jittered
+        // Between half of it and all of it, or as much later as was asked for.
+        let least = asked.unwrap_or_default().max(full / 2).min(LONGEST);
+        let jitter = (full / 2).mul_f64(f64::from(dice) / f64::from(u32::MAX));
+        (least + jitter).min(LONGEST)
     }
 }
 
@@ -44,9 +47,7 @@ mod tests {
             .collect();
         assert_eq!(
             waits,
-            [
-                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
-            ]
+            [500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000, 5_000]
         );
         backoff.reset();
         assert_eq!(backoff.next(None, 0), FIRST / 2);
@@ -58,8 +59,8 @@ mod tests {
             let mut backoff = Backoff { failures };
             let asked = Duration::from_secs(asked);
             let wait = backoff.next(Some(asked), dice);
-            prop_assert!(wait >= asked + FIRST / 2);
-            prop_assert!(wait <= asked + LONGEST);
+            prop_assert!(wait >= asked.max(FIRST / 2).min(LONGEST));
+            prop_assert!(wait <= LONGEST);
         }
     }
 }

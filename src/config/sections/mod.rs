@@ -156,7 +156,7 @@ fn presence(mut reader: Reader<'_>) -> Presence {
         ),
         boot_grace: reader.duration(
             "boot_grace",
-            10 * SECOND,
+            30 * SECOND,
             &Bounds {
                 min: Duration::ZERO,
                 max: HOUR,

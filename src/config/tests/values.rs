@@ -28,7 +28,7 @@ fn what_has_a_default_may_be_left_out() {
         config.presence,
         Presence {
             channel_bytes: 102_400,
-            boot_grace: Duration::from_secs(10),
+            boot_grace: Duration::from_secs(30),
             disconnect_grace: Duration::ZERO,
         }
     );
