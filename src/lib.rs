@@ -17,6 +17,7 @@
 //! auth           keys, tokens, patterns, permissions                                      (pure)
 //! protocol       the wire: names, limits, requests, frames, error codes                   (pure)
 //!                PROTOCOL.md tells it in full: the sections that comments name are its own
+//! tls            certificates, keys and authorities, for whoever needs them
 //! config         file, environment and flags into one checked `Config`
 //! telemetry      logs
 //! ```
@@ -33,6 +34,7 @@
 
 pub mod auth;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod events;
 pub mod hub;
@@ -42,3 +44,4 @@ pub mod protocol;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+mod tls;

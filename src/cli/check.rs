@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::clock;
 use crate::config::{Config, Durability, show_duration, show_size};
+use crate::server;
+use crate::tls::read_validity;
 
 use super::configuration::{ConfigFile, sources};
-use super::{Failure, output, tls};
+use super::{Failure, output};
 
 /// Check the configuration as `serve` would read it
 ///
@@ -21,39 +24,29 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&sources(args.file.file(), Vec::new()))?;
-    let wrong = problems(&config);
-    if !wrong.is_empty() {
-        return Err(Failure::Usage(format!(
-            "the configuration cannot be used\n{}",
-            wrong.join("\n")
-        )));
-    }
+    check_configuration(&config)?;
+    usable(&config.data_dir).map_err(|reason| {
+        Failure::Failed(format!("the server cannot start: data_dir: {reason}"))
+    })?;
     for warning in warnings(&config) {
         output::remark(&format!("rollcall: warning: {warning}"));
     }
     output::say(&summary(&args.file.path(), &config))
 }
 
-/// What reading the configuration alone does not show.
-pub(super) fn problems(config: &Config) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if let Err(error) = tls::check_pair(&config.tls.certificate, &config.tls.private_key) {
-        wrong.push(format!("tls: {error}"));
+/// What reading the configuration alone does not show, and only a person can mend.
+///
+/// # Errors
+/// When a start would fail by it.
+pub(super) fn check_configuration(config: &Config) -> Result<(), Failure> {
+    let wrong = server::problems(config);
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Usage(format!(
+            "the configuration cannot be used\n{}",
+            wrong.join("\n")
+        ))),
     }
-    for webhook in &config.events.webhooks {
-        if let Some(file) = &webhook.ca_file
-            && let Err(error) = tls::client(Some(file))
-        {
-            wrong.push(format!(
-                "events.webhooks: {}: ca_file: {error}",
-                webhook.name
-            ));
-        }
-    }
-    if let Err(reason) = usable(&config.data_dir) {
-        wrong.push(format!("data_dir: {reason}"));
-    }
-    wrong
 }
 
 /// Whether the directory, or the nearest one above it that exists, can be written to. Makes nothing that stays.
@@ -107,6 +100,15 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             key.algorithm()
         )
     }));
+    let certificate = &config.tls.certificate;
+    if let Some(standing) = read_validity(certificate).map(|v| v.standing(clock::now_seconds()))
+        && let Some(advice) = standing.advice()
+    {
+        warnings.push(format!(
+            "the certificate {}: {standing}; {advice}",
+            certificate.display()
+        ));
+    }
     warnings
 }
 
@@ -128,11 +130,15 @@ fn summary(path: &Path, config: &Config) -> String {
         "data_dir",
         format!("{} ({durability})", config.data_dir.display()),
     );
+    let validity = read_validity(&config.tls.certificate);
     line(
         "certificate",
         format!(
-            "{} (valid now, and belongs to its key)",
-            config.tls.certificate.display()
+            "{} ({}, and belongs to its key)",
+            config.tls.certificate.display(),
+            validity.map_or("says not for how long".to_owned(), |validity| validity
+                .standing(clock::now_seconds())
+                .to_string())
         ),
     );
     let keys = config.auth.keys.iter().map(|key| match key.id() {
@@ -211,7 +217,7 @@ mod tests {
     fn a_good_configuration_is_summed_up() {
         let temp = TempDir::new().unwrap();
         let config = dev_config(temp.path());
-        assert_eq!(problems(&config), Vec::<String>::new());
+        check_configuration(&config).unwrap();
         assert_eq!(warnings(&config), Vec::<String>::new());
         let text = summary(Path::new("x.toml"), &config);
         assert!(text.starts_with("x.toml is good:\n"), "{text}");
@@ -229,15 +235,14 @@ mod tests {
         let mut config = dev_config(temp.path());
         config.tls.private_key = config.tls.certificate.clone();
         config.data_dir = temp.path().join("api-key").join("data");
-        let wrong = problems(&config);
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        let wrong = check_configuration(&config).unwrap_err();
+        assert!(matches!(wrong, Failure::Usage(_)), "{wrong}");
+        let wrong = wrong.to_string();
         assert!(
-            wrong[0].starts_with("tls: ") && wrong[0].contains("private key"),
-            "{wrong:?}"
+            wrong.contains("tls: ") && wrong.contains("private key"),
+            "{wrong}"
         );
-        assert!(
-            wrong[1].starts_with("data_dir: ") && wrong[1].contains("is not a directory"),
-            "{wrong:?}"
-        );
+        let wrong = usable(&config.data_dir).unwrap_err();
+        assert!(wrong.contains("is not a directory"), "{wrong}");
     }
 }

@@ -5,13 +5,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::auth::{Algorithm, SigningKey};
-use crate::config;
+use crate::tls::{Pair, Standing, read_validity, self_signed, self_signed_for};
+use crate::{clock, config};
 
 use super::Failure;
-use super::certificate::self_signed;
 use super::files::{Privacy, create, create_dir, read};
 use super::keygen::new_api_key;
-use super::tls;
+use super::output;
 
 /// Where the folder is, unless `--dev-dir` says otherwise.
 pub(super) const DEFAULT_DIR: &str = "rollcall-dev";
@@ -31,6 +31,8 @@ const PUBLIC_KEY: &str = "jwt-public.pem";
 const API_KEY: &str = "api-key";
 const MADE: [&str; 5] = [CERTIFICATE, TLS_KEY, PRIVATE_KEY, PUBLIC_KEY, API_KEY];
 const URL: &str = "url";
+/// A certificate on its way into its place.
+const NEW_CERTIFICATE: &str = "tls-cert.pem.new";
 
 /// How long the certificate is valid: long, for nobody looks after a development server.
 const CERTIFICATE_DAYS: u32 = 3_650;
@@ -43,6 +45,11 @@ pub(super) struct DevDir {
     pub(super) dev_dir: PathBuf,
 }
 
+/// What the certificate is for.
+fn hosts() -> [String; 3] {
+    [HOST, "127.0.0.1", "::1"].map(str::to_owned)
+}
+
 /// A complete folder.
 #[derive(Debug)]
 pub(super) struct DevFolder {
@@ -50,19 +57,18 @@ pub(super) struct DevFolder {
 }
 
 impl DevFolder {
-    /// Opens the folder, making what is not there on first use.
+    /// Opens the folder, making what is not there on first use, and the certificate anew when its time is over.
     ///
     /// # Errors
     /// When it cannot be written, or is incomplete or damaged.
     pub(super) fn open_or_make(dir: &Path) -> Result<Self, Failure> {
         if MADE.iter().any(|name| dir.join(name).exists()) {
-            return Self::open(dir);
+            let folder = Self::open(dir)?;
+            folder.renew_certificate()?;
+            return Ok(folder);
         }
         create_dir(dir)?;
-        let certificate = self_signed(
-            &[HOST, "127.0.0.1", "::1"].map(str::to_owned),
-            CERTIFICATE_DAYS,
-        )?;
+        let certificate = self_signed(&hosts(), CERTIFICATE_DAYS)?;
         let (_, pair) = SigningKey::generate(ALGORITHM, None)
             .map_err(|error| Failure::Failed(error.to_string()))?;
         let write = |name: &str, privacy, text: &str| create(&dir.join(name), privacy, text);
@@ -105,7 +111,7 @@ impl DevFolder {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        tls::check_pair(&self.certificate(), &self.path(TLS_KEY))
+        Pair::read(&self.certificate(), &self.path(TLS_KEY))
             .map_err(|wrong| self.damaged(&format!("is damaged: {wrong}")))?;
         let key = self.signing_key()?;
         let public = read(&self.path(PUBLIC_KEY))?;
@@ -114,6 +120,37 @@ impl DevFolder {
                 "is damaged: {PRIVATE_KEY} and {PUBLIC_KEY} do not belong together"
             )));
         }
+        Ok(())
+    }
+
+    /// Makes the certificate anew where its time is over, or has not come because the clock was wrong when it was made. The
+    /// key stays, so that at any moment the two files belong together.
+    fn renew_certificate(&self) -> Result<(), Failure> {
+        let standing = read_validity(&self.certificate()).map(|v| v.standing(clock::now_seconds()));
+        let Some(standing @ (Standing::Expired { .. } | Standing::NotYet { .. })) = standing else {
+            return Ok(());
+        };
+        let key = read(&self.path(TLS_KEY))?;
+        let certificate = self_signed_for(&hosts(), CERTIFICATE_DAYS, &key)?;
+        let new = self.path(NEW_CERTIFICATE);
+        let cannot = |error: std::io::Error| {
+            Failure::Failed(format!(
+                "{} cannot be replaced: {error}",
+                self.certificate().display()
+            ))
+        };
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(cannot(error));
+            }
+            _ => {}
+        }
+        create(&new, Privacy::Public, &certificate)?;
+        std::fs::rename(&new, self.certificate()).map_err(cannot)?;
+        output::remark(&format!(
+            "rollcall: the certificate {} ({standing}) has been replaced by a new one",
+            self.certificate().display()
+        ));
         Ok(())
     }
 

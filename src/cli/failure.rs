@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::tls::SelfSignedError;
 
 /// A command's failure. Its text says what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +11,7 @@ pub enum Failure {
     /// It was used right, and failed.
     #[error("{0}")]
     Failed(String),
-    /// It was used wrong.
+    /// It was used wrong, or finds something that only a person can mend.
     #[error("{0}")]
     Usage(String),
     /// The configuration is wrong.
@@ -22,11 +23,22 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 1 for what failed, 2 for wrong usage or configuration.
+    /// 1 for what failed and may pass, 2 for what only a person can mend. A service is started again after 1 and not after
+    /// 2, so 2 is only for what is certain.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Failed(_) | Self::OutputClosed => ExitCode::from(1),
             Self::Usage(_) | Self::Config(_) => ExitCode::from(2),
+        }
+    }
+}
+
+impl From<SelfSignedError> for Failure {
+    fn from(error: SelfSignedError) -> Self {
+        let text = error.to_string();
+        match error {
+            SelfSignedError::Hosts(_) => Self::Usage(text),
+            SelfSignedError::Made(_) => Self::Failed(text),
         }
     }
 }

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::{Algorithm, SigningKey};
+use crate::tls::self_signed;
 
-use super::certificate::self_signed;
 use super::files::{Privacy, create, create_dir};
 use super::{Failure, output};
 
@@ -162,8 +162,8 @@ mod tests {
     use tempfile::TempDir;
 
     use crate::config::{Config, File, Sources};
+    use crate::tls::Pair;
 
-    use super::super::tls;
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -195,7 +195,7 @@ mod tests {
             .unwrap();
             assert_eq!(config.auth.keys[0].algorithm(), algorithm);
             assert_eq!(config.auth.keys[0].id(), Some("2026-1"));
-            tls::check_pair(&config.tls.certificate, &config.tls.private_key).unwrap();
+            Pair::read(&config.tls.certificate, &config.tls.private_key).unwrap();
             assert_eq!(mode(&config.tls.private_key), 0o600);
             let secret = match algorithm.is_hmac() {
                 true => "jwt-secret",

@@ -1,12 +1,10 @@
 //! The command line: one file per command. A command takes its parsed arguments and returns, or fails with a
 //! [`Failure`], which knows its exit code. `configuration` finds the configuration, `dev` keeps the folder of the
-//! development server, `files` writes files with care, `certificate` and `tls` make and read certificates, `output`
-//! prints, `admin` reaches a running server.
+//! development server, `files` writes files with care, `output` prints, `admin` reaches a running server.
 //!
 //! A new command is a file with an `Args` and a `run`, and a line each in [`Command`] and [`Command::run`].
 
 mod admin;
-mod certificate;
 mod check;
 mod configuration;
 mod dev;
@@ -18,7 +16,6 @@ mod keygen;
 mod output;
 mod serve;
 mod status;
-mod tls;
 mod token;
 
 use std::process::ExitCode;
@@ -36,7 +33,8 @@ pub use failure::Failure;
     arg_required_else_help = true,
     max_term_width = 110,
     after_help = "To see it work, type `rollcall serve --dev` and do what it says.\n\n\
-                  Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
+                  Exit codes: 0 done, 1 failed (trying again may help), 2 wrong usage or configuration, or anything \
+                  else that only a person can mend."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -16,7 +16,8 @@ use super::{Failure, check};
 ///
 /// Reads the configuration file, the environment (ROLLCALL_DATA_DIR, ROLLCALL_PRESENCE__BOOT_GRACE and so on) and these
 /// flags, each overriding the one before; `rollcall check` says whether that is all right. SIGTERM or Ctrl-C stops the
-/// server, and who is present stays known; SIGHUP makes it read its certificate again.
+/// server, and who is present stays known; SIGHUP makes it read its certificate again. A certificate that has expired, or
+/// whose time has not come by the clock of this machine, is served with a warning, and replaced as soon as its file is.
 ///
 /// With --dev it needs nothing at all: it makes a certificate, a signing key and an API key in ./rollcall-dev, listens on
 /// 127.0.0.1:8443 and prints what to try.
@@ -72,13 +73,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         None => args.file.file(),
     };
     let config = Config::load(&sources(file, args.flags()))?;
-    let wrong = check::problems(&config);
-    if !wrong.is_empty() {
-        return Err(Failure::Usage(format!(
-            "the configuration cannot be used\n{}",
-            wrong.join("\n")
-        )));
-    }
+    check::check_configuration(&config)?;
     telemetry::init(&config.log).map_err(|error| Failure::Failed(error.to_string()))?;
     for warning in check::warnings(&config) {
         tracing::warn!("{warning}");
@@ -95,7 +90,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no threads to run on: {error}")))?;
     runtime
         .block_on(crate::server::run(config, sockets, on_ready))
-        .map_err(|error| Failure::Failed(error.to_string()))
+        .map_err(|error| match error.is_for_a_person() {
+            true => Failure::Usage(error.to_string()),
+            false => Failure::Failed(error.to_string()),
+        })
 }
 
 /// Tells a developer what there is, and what to type.

@@ -58,6 +58,16 @@ fn show(status: &Value) -> String {
             .as_u64()
             .map_or("unknown".to_owned(), bytes),
     );
+    if let Some(certificate) = status["certificate"].as_object() {
+        let says = plain(certificate.get("says").unwrap_or(&Value::Null));
+        line(
+            "certificate",
+            match certificate.get("state").and_then(Value::as_str) {
+                Some("valid") => says,
+                _ => format!("ATTENTION: {says}"),
+            },
+        );
+    }
     let outbox = &status["outbox"];
     let waiting = outbox["last"].as_u64().unwrap_or_default()
         - outbox["trimmed"]
@@ -126,6 +136,7 @@ mod tests {
         let status = json!({
             "version": "1.2.3", "pid": 7, "uptimeSeconds": 90_000, "listen": ["0.0.0.0:8443"],
             "connections": 12, "channels": 3, "rollCall": "held", "databaseBytes": 5_000_000,
+            "certificate": {"state": "expired", "says": "expired 3 days ago"},
             "outbox": {"last": 50, "trimmed": 8, "bytes": 2_048, "maxBytes": 268_435_456, "kept": []},
             "webhooks": [
                 {"name": "app", "host": "https://a.example", "behind": 0, "failures": 0, "gone": false},
@@ -141,6 +152,7 @@ mod tests {
              channels     3\n\
              roll call    held\n\
              database     4.8 MiB\n\
+             certificate  ATTENTION: expired 3 days ago\n\
              outbox       2.0 KiB of 256.0 MiB, 42 events kept\n\
              webhook      app (https://a.example), 0 behind, well\n\
              webhook      old (https://b.example), 9 behind, FAILING: 4 tries in a row, status 500\\u{1b}"

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::protocol::{EventKind, EventKinds};
 
+pub use crate::tls::RootsError;
 pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
 pub use transport::TransportError;
 pub use webhooks::{Webhook, WebhookError, WebhookStatus, Webhooks};

@@ -1,21 +1,19 @@
 //! How an event goes over the network to a webhook.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Uri};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
+
+use crate::tls::{self, RootsError};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,38 +61,18 @@ pub enum TransportError {
     /// Its URL is none.
     #[error("the URL cannot be used: {0}")]
     Url(#[from] hyper::http::uri::InvalidUri),
-    /// The certificate authorities in its `ca_file` cannot be read.
-    #[error("the certificate authorities in {} cannot be read: {detail}", path.display())]
-    Authorities {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-    /// The system has none.
-    #[error(
-        "this system has no certificate authorities to trust: {0}. Install them (Debian: apt-get install ca-certificates), or name a ca_file"
-    )]
-    NoAuthorities(std::io::Error),
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    /// It cannot be told whom to trust.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
 }
 
 impl Http {
     pub(super) fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, TransportError> {
         let uri: Uri = url.parse()?;
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let builder = ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()?;
         let tls = match ca_file {
-            Some(path) => builder.with_root_certificates(authorities(path)?),
-            None if uri.scheme_str() == Some("https") => builder
-                .with_native_roots()
-                .map_err(TransportError::NoAuthorities)?,
-            None => builder.with_root_certificates(RootCertStore::empty()),
-        }
-        .with_no_client_auth();
+            None if uri.scheme_str() != Some("https") => tls::client_without_roots()?,
+            file => tls::client(file)?,
+        };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -168,25 +146,6 @@ impl Http {
         }
         Ok(reply)
     }
-}
-
-fn authorities(path: &Path) -> Result<RootCertStore, TransportError> {
-    let unreadable = |detail: String| TransportError::Authorities {
-        path: path.to_owned(),
-        detail,
-    };
-    let pem = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| unreadable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable("there is no certificate in it".to_owned()));
-    }
-    Ok(roots)
 }
 
 /// An error and what it comes from. Errors of the client do not tell the URL.

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use super::retry;
 use super::signature::Signer;
 use super::transport::{Http, Post, Reply, Transport, TransportError};
 use super::{Cursor, Event, Outbox, OutboxError};
+use crate::clock::now_seconds;
 use crate::protocol::EventKinds;
 
 /// How many events are read at a time; about a megabyte at the most.
@@ -89,6 +90,30 @@ pub struct Webhooks {
     _tasks: JoinSet<()>,
 }
 
+impl Webhook {
+    /// Whether it can be served, as far as that can be told without sending anything: its URL, and whom to trust there.
+    ///
+    /// # Errors
+    /// When [`Webhooks::start`] would fail for the same reason.
+    pub fn check(&self) -> Result<(), WebhookError> {
+        self.connect().map(drop)
+    }
+
+    fn connect(&self) -> Result<Http, WebhookError> {
+        Http::new(&self.url, self.ca_file.as_deref()).map_err(|error| WebhookError {
+            name: self.name.clone(),
+            error: error.into(),
+        })
+    }
+}
+
+impl WebhookError {
+    /// Whether only a person can mend it.
+    pub fn is_for_a_person(&self) -> bool {
+        matches!(self.error, StartError::Transport(_))
+    }
+}
+
 impl Webhooks {
     /// Starts them. A new one begins with what comes from now on, so call it before anything happens that it should hear
     /// of.
@@ -100,11 +125,7 @@ impl Webhooks {
         let mut tasks = JoinSet::new();
         let mut states = Vec::new();
         for webhook in webhooks {
-            let http = Http::new(&webhook.url, webhook.ca_file.as_deref());
-            let http = http.map_err(|error| WebhookError {
-                name: webhook.name.clone(),
-                error: error.into(),
-            })?;
+            let http = webhook.connect()?;
             let name = webhook.name.clone();
             let courier = Courier::new(webhook, Arc::clone(outbox), http);
             let courier = courier.map_err(|error| WebhookError {
@@ -264,7 +285,7 @@ impl<T: Transport> Courier<T> {
     /// One try.
     async fn deliver(&mut self, event: &Event) -> Outcome {
         let id = event.id.to_string();
-        let timestamp = now();
+        let timestamp = now_seconds();
         let signature = self.signer.sign(&id, timestamp, &event.body);
         let post = Post {
             id,
@@ -296,7 +317,7 @@ impl<T: Transport> Courier<T> {
 
     fn succeeded(&mut self) {
         let mut state = self.state.lock();
-        state.delivered_at = Some(now());
+        state.delivered_at = Some(now_seconds());
         if state.failures > 0 {
             info!(
                 webhook = self.webhook.name,
@@ -341,13 +362,6 @@ fn host(url: &str) -> String {
     let rest = url.get(end..).unwrap_or_default();
     let len = rest.find(['/', '?']).unwrap_or(rest.len());
     url.get(..end + len).unwrap_or_default().to_owned()
-}
-
-/// Unix time in seconds.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

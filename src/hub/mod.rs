@@ -18,7 +18,6 @@
 mod absence;
 mod admission;
 mod channel;
-mod clock;
 mod connection;
 mod delivery;
 mod history;
@@ -49,14 +48,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::auth::Verifier;
+use crate::clock;
 use crate::protocol::{
     CloseReason, ConnectionId, ErrorCode, Frame, Limits, Refusal, Request, frame,
 };
 use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
 pub use admission::{Admission, AdmissionError};
+pub use crate::clock::rfc3339;
 pub use channel::Channel;
-pub use clock::rfc3339;
 pub use connection::{ClientInfo, Connection};
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};

@@ -27,7 +27,10 @@ use tracing::{debug, warn};
 
 use super::answer::{Answer, method_not_allowed, not_found, value};
 use super::{Shared, server_api};
+use crate::clock;
+use crate::hub::rfc3339;
 use crate::protocol::EventKind;
+use crate::tls::Validity;
 
 /// Who may use the socket: its owner and its group.
 const MODE: u32 = 0o660;
@@ -185,8 +188,37 @@ struct Status {
     /// Whether members known from before the start are still awaited.
     roll_call: &'static str,
     database_bytes: Option<u64>,
+    /// Null where it does not say for how long it is good.
+    certificate: Option<Certificate>,
     outbox: Outbox,
     webhooks: Vec<Webhook>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Certificate {
+    /// `valid`, `endsSoon`, `expired` or `notYetValid`.
+    state: &'static str,
+    /// The same for a person.
+    says: String,
+    /// Whole days until its end; negative once it is over.
+    days_left: i64,
+    not_before: String,
+    not_after: String,
+}
+
+impl Certificate {
+    fn at(validity: Validity, now: u64) -> Self {
+        let standing = validity.standing(now);
+        let moment = |unix: i64| rfc3339(u64::try_from(unix).unwrap_or_default());
+        Self {
+            state: standing.name(),
+            says: standing.to_string(),
+            days_left: validity.days_left(now),
+            not_before: moment(validity.not_before),
+            not_after: moment(validity.not_after),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -233,6 +265,10 @@ fn status(shared: &Shared) -> Status {
             "awaited"
         },
         database_bytes: hub.database_bytes(),
+        certificate: shared
+            .tls
+            .validity()
+            .map(|validity| Certificate::at(validity, clock::now_seconds())),
         webhooks: shared
             .webhooks
             .status()
@@ -242,7 +278,7 @@ fn status(shared: &Shared) -> Status {
                 name: webhook.name,
                 host: webhook.host,
                 position: webhook.position,
-                delivered_at: webhook.delivered_at.map(crate::hub::rfc3339),
+                delivered_at: webhook.delivered_at.map(rfc3339),
                 failures: webhook.failures,
                 last_error: webhook.last_error,
                 gone: webhook.gone,

@@ -42,12 +42,14 @@ use tracing::{error, info, warn};
 use crate::auth::Verifier;
 use crate::config::{self, ApiKey, Config};
 use crate::events::{Outbox, Webhook, WebhookError, Webhooks};
+use crate::clock;
 use crate::hub::{EventSettings, Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 
 pub use admin::AdminError;
+use crate::tls::Pair;
 pub use systemd::{SocketError, Sockets};
-pub use tls::{TlsError, check as check_tls};
+pub use crate::tls::TlsError;
 
 /// How long a stop waits for connections to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -75,9 +77,7 @@ struct Shared {
 impl Shared {
     /// Unix time in seconds.
     fn now_seconds(&self) -> u64 {
-        std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |since| since.as_secs())
+        clock::now_seconds()
     }
 }
 
@@ -93,6 +93,11 @@ pub enum Error {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The clock shows a time that nothing can be done with.
+    #[error(
+        "the clock shows a time before 1970, in which the database cannot be opened: set the clock, or wait until the network has"
+    )]
+    Clock,
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -120,6 +125,39 @@ pub enum Error {
 /// Runs the server until SIGTERM or SIGINT. It listens on `sockets` or, where there are none, on the addresses of the
 /// configuration. `on_ready` is called once, when clients can connect, with the addresses listened on.
 ///
+impl Error {
+    /// Whether only a person can mend it. Where that is not certain it may pass by itself, for whoever gives up too early is
+    /// gone for good, and whoever tries once a minute loses nothing.
+    pub fn is_for_a_person(&self) -> bool {
+        match self {
+            Self::Open(error) => error.is_for_a_person(),
+            Self::Start(StartError::Store(error)) => matches!(error, StoreError::Record { .. }),
+            Self::Tls(_) => true,
+            Self::Webhook(error) => error.is_for_a_person(),
+            Self::Start(StartError::System(_))
+            | Self::Clock
+            | Self::Listen { .. }
+            | Self::Admin(_)
+            | Self::System(_)
+            | Self::Database(_) => false,
+        }
+    }
+}
+
+/// What of a configuration cannot be used, though it reads well. Everything is read as a start reads it.
+pub fn problems(config: &Config) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(error) = Pair::read(&config.tls.certificate, &config.tls.private_key) {
+        wrong.push(format!("tls: {error}"));
+    }
+    for webhook in webhooks(&config.events.webhooks) {
+        if let Err(error) = webhook.check() {
+            wrong.push(format!("events.webhooks: {error}"));
+        }
+    }
+    wrong
+}
+
 /// # Errors
 /// See [`Error`].
 pub async fn run(
@@ -155,7 +193,7 @@ pub async fn run(
         move |error| drop(fail.send(error)),
     )?;
     let outbox: Arc<dyn Outbox> = Arc::clone(&hub) as _;
-    let webhooks = Webhooks::start(webhooks(config.events.webhooks), &outbox)?;
+    let webhooks = Webhooks::start(webhooks(&config.events.webhooks), &outbox)?;
     hub.before_ready().await;
     let shared = Arc::new(Shared {
         hub: Arc::clone(&hub),
@@ -268,15 +306,15 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn webhooks(configured: Vec<config::Webhook>) -> Vec<Webhook> {
+fn webhooks(configured: &[config::Webhook]) -> Vec<Webhook> {
     configured
-        .into_iter()
+        .iter()
         .map(|webhook| Webhook {
-            name: webhook.name,
-            url: webhook.url,
+            name: webhook.name.clone(),
+            url: webhook.url.clone(),
             secret: webhook.secret.as_bytes().into(),
             kinds: webhook.types,
-            ca_file: webhook.ca_file,
+            ca_file: webhook.ca_file.clone(),
         })
         .collect()
 }

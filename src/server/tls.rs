@@ -1,4 +1,5 @@
-//! TLS: the certificate, and its replacement while the server runs.
+//! TLS while the server runs: the certificate, its replacement when its files change, and what is to be said about it
+//! day by day.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,110 +7,123 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use tracing::{info, warn};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+use crate::clock;
+use crate::tls::{Pair, Standing, TlsError, Validity};
 
-/// Why the certificate or its key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read as PEM.
-    #[error(
-        "the {what} {} cannot be read: {detail}. It must be a PEM file that the server's user may read; `rollcall keygen --tls` makes one",
-        file.display()
-    )]
-    File {
-        /// Which of the two.
-        what: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// What was wrong.
-        detail: String,
-    },
-    /// The two do not work together.
-    #[error(
-        "the certificate {} and the private key {} cannot be used together: {error}",
-        certificate.display(), private_key.display()
-    )]
-    Pair {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        private_key: PathBuf,
-        /// What rustls said.
-        error: rustls::Error,
-    },
-}
+/// How often the files are looked at, and the time that the certificate has left.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The files, and what was last made of them.
 #[derive(Debug)]
 pub(super) struct Tls {
     certificate: PathBuf,
     private_key: PathBuf,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Current>,
+    /// What was last said of the time that the certificate has left.
+    told: Mutex<Option<Standing>>,
     /// Keeps tickets valid across reloads.
-    ticketer: Arc<dyn rustls::server::ProducesTickets>,
+    ticketer: Arc<dyn ProducesTickets>,
+}
+
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    validity: Option<Validity>,
 }
 
 impl Tls {
+    /// Reads the files. A certificate that has expired, or whose time has not come, is served all the same, with a
+    /// warning: whoever minds will refuse it, and whoever pins it will not.
     pub(super) fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
-        let ticketer = aws_lc_rs::Ticketer::new().map_err(|error| TlsError::Pair {
+        let ticketer = Ticketer::new().map_err(|error| TlsError::Pair {
             certificate: certificate.to_owned(),
             private_key: private_key.to_owned(),
             error,
         })?;
-        Ok(Self {
+        let tls = Self {
             certificate: certificate.to_owned(),
             private_key: private_key.to_owned(),
-            current: ArcSwap::from(read(certificate, private_key, &ticketer)?),
+            current: ArcSwap::from_pointee(read(certificate, private_key, &ticketer)?),
+            told: Mutex::new(None),
             ticketer,
-        })
+        };
+        tls.tell();
+        Ok(tls)
     }
 
     /// The configuration for the next handshake.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        Arc::clone(&self.current.load().config)
+    }
+
+    /// For how long the certificate is good; `None` where it does not say so.
+    pub(super) fn validity(&self) -> Option<Validity> {
+        self.current.load().validity
     }
 
     /// Reads the files again. Connections that there are keep what they have; if the files are no good, so does
     /// everybody.
     pub(super) fn reload(&self) {
         match read(&self.certificate, &self.private_key, &self.ticketer) {
-            Ok(config) => {
-                self.current.store(config);
+            Ok(current) => {
+                self.current.store(Arc::new(current));
                 info!(certificate = %self.certificate.display(), "certificate reloaded");
+                *self.told.lock() = None;
+                self.tell();
             }
             Err(error) => warn!(%error, "the certificate was not reloaded; the one before stays"),
         }
     }
 
-    /// Reloads whenever the files have changed.
+    /// Reloads whenever the files have changed, and warns once a day of a certificate that ends soon or has ended.
     pub(super) async fn watch(self: Arc<Self>) {
-        let look = || (stamp(&self.certificate), stamp(&self.private_key));
-        let mut known = look();
+        let mut known = self.stamps();
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = look();
-            if now != known {
-                known = now;
-                self.reload();
+            let tls = Arc::clone(&self);
+            // The disk may hang, and the runtime must not.
+            let looked = tokio::task::spawn_blocking(move || {
+                let now = tls.stamps();
+                if now != known {
+                    tls.reload();
+                }
+                tls.tell();
+                now
+            });
+            match looked.await {
+                Ok(now) => known = now,
+                Err(_) => return,
             }
         }
     }
-}
 
-/// Checks that the two files can be used, as a start would.
-///
-/// # Errors
-/// See [`TlsError`].
-pub fn check(certificate: &Path, private_key: &Path) -> Result<(), TlsError> {
-    Tls::load(certificate, private_key).map(drop)
+    fn stamps(&self) -> [Option<(SystemTime, u64)>; 2] {
+        [stamp(&self.certificate), stamp(&self.private_key)]
+    }
+
+    /// Says where the certificate stands, unless that has been said or nobody need know.
+    fn tell(&self) {
+        let now = self.validity().map(|v| v.standing(clock::now_seconds()));
+        let before = std::mem::replace(&mut *self.told.lock(), now);
+        if now == before {
+            return;
+        }
+        let certificate = self.certificate.display();
+        let Some(standing) = now else { return };
+        match standing.advice() {
+            Some(advice) => warn!(%certificate, "certificate {standing}; {advice}"),
+            None if before.is_some_and(|before| before.advice().is_some()) => {
+                info!(%certificate, "certificate {standing} again");
+            }
+            None => {}
+        }
+    }
 }
 
 /// What changes when a file does; a file behind a link too.
@@ -121,36 +135,19 @@ fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
 fn read(
     certificate: &Path,
     private_key: &Path,
-    ticketer: &Arc<dyn rustls::server::ProducesTickets>,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let unreadable = |what, file: &Path| {
-        let file = file.to_owned();
-        move |error: rustls::pki_types::pem::Error| TlsError::File {
-            what,
-            file,
-            detail: error.to_string(),
-        }
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(unreadable("certificate", certificate))?;
-    let key = PrivateKeyDer::from_pem_file(private_key)
-        .map_err(unreadable("private key", private_key))?;
-    let pair = |error| TlsError::Pair {
-        certificate: certificate.to_owned(),
-        private_key: private_key.to_owned(),
-        error,
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(pair)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(pair)?;
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<Current, TlsError> {
+    let Pair {
+        mut config,
+        validity,
+    } = Pair::read(certificate, private_key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Tickets carry the session, so the server keeps none; one ticket is enough for one reconnection.
     config.ticketer = Arc::clone(ticketer);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    Ok(Current {
+        config: Arc::new(config),
+        validity,
+    })
 }

@@ -84,6 +84,13 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether only a person can mend it; anything else may pass by itself.
+    pub fn is_for_a_person(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::NewerFormat { .. })
+    }
+}
+
 /// The open database.
 #[derive(Debug, Clone)]
 pub struct Store {

@@ -12,10 +12,13 @@
 mod support;
 
 mod admin;
+mod authorities;
 mod bad_input;
 mod capacity;
+mod certificate;
 mod channels;
 mod claims;
+mod clock;
 mod crash;
 mod dev;
 mod dialogue;
@@ -38,6 +41,7 @@ mod reactions;
 mod replay;
 mod restart;
 mod slow;
+mod starts;
 mod storage;
 mod tls;
 mod tokens;

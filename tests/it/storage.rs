@@ -134,7 +134,7 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
     drop(file);
     let before = contents(&server.data_dir());
     let (status, said) = server.refused_start();
-    assert_eq!(status.code(), Some(1), "{said}");
+    assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("damaged") && said.contains("mv "), "{said}");
     let after = contents(&server.data_dir());
     let names = |all: &[(String, Vec<u8>)]| all.iter().map(|f| f.0.clone()).collect::<Vec<_>>();

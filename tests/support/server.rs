@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +33,10 @@ pub struct Setup {
     keys: Option<String>,
     /// What the binary is started through, such as strace.
     through: Vec<String>,
+    /// Variables of its environment.
+    env: Vec<(String, String)>,
+    /// From when to when its certificate is valid (Unix time in seconds), where that is not for ever.
+    valid: Option<(u64, u64)>,
 }
 
 impl Setup {
@@ -61,6 +66,23 @@ impl Setup {
     pub fn through(mut self, command: &[&str]) -> Self {
         self.through = command.iter().map(|&word| word.to_owned()).collect();
         self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// From when to when its certificate is valid: Unix time in seconds.
+    pub fn valid(mut self, from: u64, until: u64) -> Self {
+        self.valid = Some((from, until));
+        self
+    }
+
+    /// Makes everything that a server needs, and starts none.
+    pub fn prepare(self) -> Server {
+        Server::prepare(self)
     }
 
     /// Starts a server and waits until it is ready.
@@ -155,7 +177,7 @@ impl Server {
     /// All but the process.
     fn prepare(setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
-        let (certificate, roots) = certificate();
+        let (certificate, roots) = certificate(setup.valid);
         fs::write(folder.path().join("cert.pem"), certificate.0).unwrap();
         fs::write(folder.path().join("key.pem"), certificate.1).unwrap();
         Self {
@@ -181,13 +203,25 @@ impl Server {
     }
 
     fn command(&self) -> Command {
+        self.rollcall("serve")
+    }
+
+    /// A command that reads its configuration.
+    pub fn rollcall(&self, command: &str) -> Command {
         let config = self.folder.path().join("rollcall.toml");
         fs::write(&config, self.setup.config(self.folder.path())).unwrap();
         let binary = env!("CARGO_BIN_EXE_rollcall").to_owned();
         let mut words = self.setup.through.iter().cloned().chain([binary]);
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(["serve", "--config"]).arg(config);
-        command
+        let mut process = Command::new(words.next().unwrap());
+        process.envs(self.setup.env.iter().map(|(name, value)| (name, value)));
+        process.args(words).args([command, "--config"]).arg(config);
+        process
+    }
+
+    /// Whether its configuration is good as `rollcall check` sees it: the exit code, and what was said.
+    pub fn check(&self) -> (Option<i32>, String) {
+        let (status, said) = Process::start(&mut self.rollcall("check")).ended();
+        (status.code(), said)
     }
 
     fn run(&self) -> &Run {
@@ -221,7 +255,7 @@ impl Server {
 
     /// Puts a new certificate in place, and returns whom clients must trust from then on.
     pub fn renew_certificate(&self) -> RootCertStore {
-        let (certificate, roots) = certificate();
+        let (certificate, roots) = certificate(None);
         // As a renewal tool would: the file appears whole.
         for (name, text) in [("key.pem", certificate.1), ("cert.pem", certificate.0)] {
             let new = self.folder.path().join("new");
@@ -290,12 +324,18 @@ impl Server {
 }
 
 /// A certificate for localhost (certificate, key), and a store that trusts it.
-fn certificate() -> ((String, String), RootCertStore) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let pem = made.cert.pem();
+fn certificate(valid: Option<(u64, u64)>) -> ((String, String), RootCertStore) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    if let Some((from, until)) = valid {
+        let at = |unix| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(unix);
+        (params.not_before, params.not_after) = (at(from), at(until));
+    }
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = params.self_signed(&key).unwrap();
+    let pem = made.pem();
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
         .unwrap();
-    ((pem, made.signing_key.serialize_pem()), roots)
+    ((pem, key.serialize_pem()), roots)
 }

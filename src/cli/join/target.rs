@@ -8,10 +8,11 @@ use rustls::pki_types::ServerName;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::auth::SigningKey;
+use crate::tls;
 
 use super::super::dev::{self, DevFolder};
 use super::super::token::{self, Claims};
-use super::super::{Failure, files, tls};
+use super::super::{Failure, files};
 use super::Args;
 
 /// How long a token of our own may be used: long enough to connect with, and a new one is made for every try.
@@ -97,6 +98,7 @@ impl Target {
             port,
             name,
             tls: tls::client(trusted.as_deref())
+                .map(Arc::new)
                 .map_err(|error| Failure::Failed(error.to_string()))?,
             identity,
             trust_mend,

@@ -1,9 +1,10 @@
-//! The time of day.
+//! The time of day. This is the only place that asks the system for it, because the system may be wrong: a board without
+//! a battery begins in 1970, or before, until the network tells it the time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Unix time in milliseconds.
-pub(super) fn now_millis() -> u64 {
+/// Unix time in milliseconds. A clock before 1970 reads as the beginning of 1970.
+pub(crate) fn now_millis() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {
@@ -11,9 +12,14 @@ pub(super) fn now_millis() -> u64 {
         })
 }
 
-/// Unix time in seconds.
-pub(super) fn now_seconds() -> u64 {
+/// Unix time in seconds. A clock before 1970 reads as the beginning of 1970.
+pub(crate) fn now_seconds() -> u64 {
     now_millis() / 1000
+}
+
+/// Whether the clock shows a time from 1970 on. The database and other libraries panic where it does not.
+pub(crate) fn is_sane() -> bool {
+    SystemTime::now() >= UNIX_EPOCH
 }
 
 /// A moment as RFC 3339 in UTC, to the second.

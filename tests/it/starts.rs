@@ -1,0 +1,39 @@
+//! How a start that fails ends: 2 for what a person must edit, 1 for what may pass by itself and is tried again.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::support::Setup;
+
+#[test]
+fn what_may_pass_by_itself_is_1() {
+    // A disk that is not there.
+    let (status, log) = Setup::new()
+        .set("", "data_dir = \"/proc/nowhere\"")
+        .refused();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("/proc/nowhere"), "{log}");
+    // An address that somebody else has.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (status, log) = Setup::new()
+        .set("", &format!("listen = [\"{address}\"]"))
+        .refused();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains(&address.to_string()), "{log}");
+}
+
+#[test]
+fn what_a_person_must_edit_is_2() {
+    let (status, log) = Setup::new()
+        .set("presence", "boot_grase = \"1s\"")
+        .refused();
+    assert_eq!(status.code(), Some(2), "{log}");
+    let mut server = Setup::new().start();
+    server.terminate();
+    // All that was ever made durable is gone.
+    fs::remove_dir_all(server.data_dir().join("db")).unwrap();
+    let (status, log) = server.refused_start();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("damaged"), "{log}");
+}
