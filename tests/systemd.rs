@@ -87,6 +87,13 @@ impl Manager {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Throws away what has come so far.
+    fn forget(&self) {
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0; 4096]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
+    }
+
     /// The first message that has `line`.
     fn wait_for(&self, line: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
@@ -212,4 +219,152 @@ fn a_shortage_of_memory_is_heeded() {
     assert!(heeded);
     // Nobody reads its log any more, which must not matter.
     server.stop();
+}
+
+/// A service whose starts are counted, as systemd would start it.
+struct Service {
+    temp: TempDir,
+    manager: Manager,
+}
+
+impl Service {
+    fn new() -> Self {
+        let temp = TempDir::new().unwrap();
+        let manager = Manager::at(&temp.path().join("notify"));
+        std::fs::create_dir(temp.path().join("run")).unwrap();
+        Self { temp, manager }
+    }
+
+    /// What it says from then on is heard, and nothing that an earlier one said.
+    fn command(&self, listen: SocketAddr) -> Command {
+        self.manager.forget();
+        let mut command = serve(&self.temp.path().join("dev"), listen);
+        command.env("NOTIFY_SOCKET", self.temp.path().join("notify"));
+        command.env("RUNTIME_DIRECTORY", self.temp.path().join("run"));
+        command.env_remove("SYSTEMD_EXEC_PID");
+        command
+    }
+
+    fn start(&self) -> Server {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Server(self.command(any).spawn().unwrap())
+    }
+
+    /// A start that fails, and how long it took.
+    fn fail(&self) -> Duration {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let begun = Instant::now();
+        let status = self.command(taken.local_addr().unwrap()).status().unwrap();
+        assert_eq!(status.code(), Some(1));
+        begun.elapsed()
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.temp.path().join("run/failed-starts")
+    }
+
+    /// The first message of a start that waits: how long systemd should have patience, and what it is told.
+    fn waits(&self) -> (u64, String) {
+        let message = self.manager.next();
+        let more = message[0].strip_prefix("EXTEND_TIMEOUT_USEC=").unwrap();
+        let status = message[1].strip_prefix("STATUS=").unwrap();
+        (more.parse().unwrap(), status.to_owned())
+    }
+}
+
+#[test]
+fn a_start_that_follows_failed_ones_waits_first_and_longer_each_time() {
+    let service = Service::new();
+    assert!(
+        service.fail() < Duration::from_secs(2),
+        "the first is not delayed"
+    );
+    for (n, seconds) in [(1, 2), (2, 4)] {
+        let took = service.fail();
+        let pause = Duration::from_secs(seconds);
+        assert!(
+            took >= pause && took < pause + Duration::from_secs(8),
+            "{took:?}"
+        );
+        let (more, status) = service.waits();
+        // The time that a start may take begins after the pause.
+        assert!(more > seconds * 1_000_000 + 60_000_000, "{more}");
+        let starts = if n == 1 { "start" } else { "starts" };
+        assert_eq!(
+            status,
+            format!("Waiting {seconds} s, after {n} {starts} that failed")
+        );
+    }
+    // A stop is somebody's will: it ends the pause at once, and the next start has none.
+    let server = service.start();
+    let (_, status) = service.waits();
+    assert!(status.starts_with("Waiting 8 s"), "{status}");
+    let begun = Instant::now();
+    server.stop();
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(!service.file().exists());
+    let server = service.start();
+    assert_eq!(service.manager.next()[0], "READY=1");
+    server.stop();
+}
+
+#[test]
+fn a_start_that_dies_soon_after_it_was_ready_counts_as_failed() {
+    let service = Service::new();
+    let mut server = service.start();
+    assert_eq!(service.manager.next()[0], "READY=1");
+    server.0.kill().unwrap();
+    server.0.wait().unwrap();
+    let server = service.start();
+    assert_eq!(service.waits().1, "Waiting 2 s, after 1 start that failed");
+    service.manager.wait_for("READY=1");
+    server.stop();
+}
+
+#[test]
+fn no_file_of_failed_starts_stops_a_start() {
+    let service = Service::new();
+    let spoils: [(&[u8], &str); 5] = [
+        (b"", "Waiting 2 s, after 1 start that failed"),
+        (
+            b"\xff\xfe garbage",
+            "Waiting 2 s, after 1 start that failed",
+        ),
+        (b"-4", "Waiting 2 s, after 1 start that failed"),
+        (b"6", "Waiting 60 s, after 6 starts that failed"),
+        (
+            b"99999999999999999999999",
+            "Waiting 2 s, after 1 start that failed",
+        ),
+    ];
+    for (content, said) in spoils {
+        std::fs::write(service.file(), content).unwrap();
+        let server = service.start();
+        assert_eq!(service.waits().1, said);
+        server.stop();
+    }
+    // It can be neither read nor written: there is nothing to go by, and nothing to wait for.
+    std::fs::create_dir(service.file()).unwrap();
+    let server = service.start();
+    assert_eq!(service.manager.next()[0], "READY=1");
+    server.stop();
+}
+
+#[test]
+fn where_systemd_starts_something_else_nothing_waits() {
+    let service = Service::new();
+    std::fs::write(service.file(), "5").unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let mut command = service.command(any);
+    // It started the shell that starts us, say.
+    command.env("SYSTEMD_EXEC_PID", "1");
+    let server = Server(command.spawn().unwrap());
+    assert_eq!(service.manager.next()[0], "READY=1");
+    server.stop();
+    let mut command = service.command(any);
+    command.env_remove("RUNTIME_DIRECTORY");
+    let server = Server(command.spawn().unwrap());
+    assert_eq!(service.manager.next()[0], "READY=1");
+    server.stop();
+    assert_eq!(std::fs::read(service.file()).unwrap(), b"5");
 }

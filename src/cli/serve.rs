@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::config::{Config, Flag, FlagValue, REFERENCE};
-use crate::server::Sockets;
+use crate::server::{Sockets, Starts};
 use crate::telemetry;
 
 use super::configuration::{ConfigFile, sources};
@@ -18,6 +18,9 @@ use super::{Failure, check};
 /// flags, each overriding the one before; `rollcall check` says whether that is all right. SIGTERM or Ctrl-C stops the
 /// server, and who is present stays known; SIGHUP makes it read its certificate again. A certificate that has expired, or
 /// whose time has not come by the clock of this machine, is served with a warning, and replaced as soon as its file is.
+///
+/// Under systemd, a start that follows failed ones waits first: 2 s, twice as long each time, up to 60 s. How many have
+/// failed is kept in the service's runtime directory, until a start has been ready for a minute or the service is stopped.
 ///
 /// With --dev it needs nothing at all: it makes a certificate, a signing key and an API key in ./rollcall-dev, listens on
 /// 127.0.0.1:8443 and prints what to try.
@@ -64,6 +67,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if !args.dev && args.dev_dir.dev_dir != Path::new(DEFAULT_DIR) {
         return Err(Failure::Usage("--dev-dir goes with --dev".into()));
     }
+    let starts = Starts::count();
     let folder = match args.dev {
         true => Some(DevFolder::open_or_make(&args.dev_dir.dev_dir)?),
         false => None,
@@ -89,7 +93,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("no threads to run on: {error}")))?;
     runtime
-        .block_on(crate::server::run(config, sockets, on_ready))
+        .block_on(crate::server::run(config, sockets, starts, on_ready))
         .map_err(|error| match error.is_for_a_person() {
             true => Failure::Usage(error.to_string()),
             false => Failure::Failed(error.to_string()),

@@ -9,6 +9,7 @@
 //! - `session`: one connection's life
 //! - `pressure`: what is given back when memory is short
 //! - `rate`: how fast a client may send
+//! - `starts`: the pause of a start that follows failed ones
 //! - `systemd`: the sockets that it hands over, and what it is told
 
 mod admin;
@@ -24,6 +25,7 @@ mod rate;
 mod server_api;
 mod session;
 mod socket;
+mod starts;
 mod systemd;
 mod tls;
 mod upgrade;
@@ -40,16 +42,17 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::auth::Verifier;
+use crate::clock;
 use crate::config::{self, ApiKey, Config};
 use crate::events::{Outbox, Webhook, WebhookError, Webhooks};
-use crate::clock;
 use crate::hub::{EventSettings, Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
-
-pub use admin::AdminError;
 use crate::tls::Pair;
-pub use systemd::{SocketError, Sockets};
+
 pub use crate::tls::TlsError;
+pub use admin::AdminError;
+pub use starts::Starts;
+pub use systemd::{SocketError, Sockets};
 
 /// How long a stop waits for connections to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -90,14 +93,14 @@ pub enum Error {
     /// The hub cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The clock shows a time that nothing can be done with.
     #[error(
         "the clock shows a time before 1970, in which the database cannot be opened: set the clock, or wait until the network has"
     )]
     Clock,
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -122,9 +125,6 @@ pub enum Error {
     Database(StoreError),
 }
 
-/// Runs the server until SIGTERM or SIGINT. It listens on `sockets` or, where there are none, on the addresses of the
-/// configuration. `on_ready` is called once, when clients can connect, with the addresses listened on.
-///
 impl Error {
     /// Whether only a person can mend it. Where that is not certain it may pass by itself, for whoever gives up too early is
     /// gone for good, and whoever tries once a minute loses nothing.
@@ -158,17 +158,33 @@ pub fn problems(config: &Config) -> Vec<String> {
     wrong
 }
 
+/// Runs the server until SIGTERM or SIGINT. It listens on `sockets` or, where there are none, on the addresses of the
+/// configuration. A start that follows failed `starts` waits first. `on_ready` is called once, when clients can connect,
+/// with the addresses listened on.
+///
 /// # Errors
 /// See [`Error`].
 pub async fn run(
     config: Config,
     sockets: Sockets,
+    starts: Starts,
     on_ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Error> {
-    let begun = Instant::now();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    if let Some(pause) = starts.pause() {
+        systemd::pausing(pause, starts.failed());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = terminate.recv() => return give_up(&starts),
+            _ = interrupt.recv() => return give_up(&starts),
+        }
+    }
+    let begun = Instant::now();
+    if !clock::is_sane() {
+        return Err(Error::Clock);
+    }
     raise_descriptor_limit(config.connection.max_connections);
     // Whoever is being sent one list of members or one message, and then another, is not slow yet.
     let largest = config
@@ -229,6 +245,7 @@ pub async fn run(
     accepting.spawn(Arc::clone(&tls).watch());
     accepting.spawn(systemd::attend(Arc::clone(&hub)));
     pressure::watch(&hub, patience)?;
+    accepting.spawn(starts.clone().prove());
     hub.ready();
     for address in &addresses {
         info!(
@@ -257,6 +274,7 @@ pub async fn run(
             systemd::stopping(&hub);
             accepting.abort_all();
             stop(&hub).await;
+            starts.forget();
             info!("stopped");
             Ok(())
         }
@@ -265,6 +283,13 @@ pub async fn run(
             Err(Error::Database(failure))
         }
     }
+}
+
+/// A stop before there is anything to stop.
+fn give_up(starts: &Starts) -> Result<(), Error> {
+    starts.forget();
+    info!("stopped before it was ready");
+    Ok(())
 }
 
 /// Closes the connections, waits for them for a while, and commits what is on its way. Nothing here is needed for the

@@ -18,6 +18,9 @@ use crate::hub::Hub;
 /// How often the status is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a start may take after its pause: the unit's `TimeoutStartSec`, which systemd counts from the pause's beginning.
+const START: Duration = Duration::from_secs(5 * 60);
+
 /// The listening sockets that systemd handed over; none if it handed over nothing.
 #[derive(Debug, Default)]
 pub struct Sockets(Vec<TcpListener>);
@@ -82,6 +85,22 @@ impl IntoIterator for Sockets {
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }
+}
+
+/// A start waits before it works, because those before it failed.
+pub(super) fn pausing(pause: Duration, failed: u32) {
+    let seconds = pause.as_secs();
+    let starts = if failed == 1 { "start" } else { "starts" };
+    let status = format!("Waiting {seconds} s, after {failed} {starts} that failed");
+    warn!(
+        seconds,
+        failed, "waiting before this start, because those before it failed"
+    );
+    let until = u32::try_from((pause + START).as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::ExtendTimeoutUsec(until),
+        NotifyState::Status(&status),
+    ]);
 }
 
 /// Clients can connect.

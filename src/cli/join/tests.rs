@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Flag, FlagValue, Sources};
-use crate::server::Sockets;
+use crate::server::{Sockets, Starts};
 
 use super::super::dev::DevFolder;
 use super::super::tests::parse;
@@ -70,9 +70,14 @@ async fn server(dir: &Path) -> JoinHandle<()> {
     .unwrap();
     let (ready, listening) = oneshot::channel();
     let server = tokio::spawn(async move {
-        let run = crate::server::run(config, Sockets::default(), |addresses: &[SocketAddr]| {
-            ready.send(addresses[0]).unwrap();
-        });
+        let run = crate::server::run(
+            config,
+            Sockets::default(),
+            Starts::default(),
+            |addresses: &[SocketAddr]| {
+                ready.send(addresses[0]).unwrap();
+            },
+        );
         run.await.unwrap();
     });
     let address = listening.await.unwrap();
