@@ -368,3 +368,64 @@ fn where_systemd_starts_something_else_nothing_waits() {
     server.stop();
     assert_eq!(std::fs::read(service.file()).unwrap(), b"5");
 }
+
+#[test]
+fn the_watchdog_is_not_told_that_all_is_well_while_the_disk_hangs() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: strace is not installed");
+        return;
+    }
+    let temp = TempDir::new().unwrap();
+    let manager = Manager::at(&temp.path().join("notify"));
+    let dev = temp.path().join("dev");
+    let mut command = serve(&dev, "127.0.0.1:0".parse().unwrap());
+    command.env("NOTIFY_SOCKET", temp.path().join("notify"));
+    command.env("WATCHDOG_USEC", "3000000");
+    let server = Server(command.spawn().unwrap());
+    manager.wait_for("READY=1");
+    manager.wait_for("WATCHDOG=1");
+
+    let delay = "inject=fdatasync:delay_enter=60000000";
+    let mut strace = Command::new("strace")
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fdatasync",
+            "-e",
+            delay,
+        ])
+        .args(["-p", &server.0.id().to_string()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(Server)
+        .unwrap();
+    let mut said = BufReader::new(strace.0.stderr.take().unwrap()).lines();
+    if !said.any(|line| line.is_ok_and(|line| line.contains("attached"))) {
+        eprintln!("SKIPPED: strace may not look on here");
+        return;
+    }
+    // Somebody comes, which must be on disk.
+    let mut join = Command::new(PROGRAM);
+    join.args(["join", "presence.a", "--uid", "Jim", "--dev-dir"]);
+    join.arg(&dev).stdin(Stdio::piped()).stdout(Stdio::null());
+    let _jim = Server(join.spawn().unwrap());
+    let is_waiting = |message: &[String]| {
+        let mut lines = message.iter();
+        lines.any(|line| line.starts_with("STATUS=Waiting for the disk for "))
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !is_waiting(&manager.next()) {
+        assert!(Instant::now() < deadline, "it looks well for too long");
+    }
+    for _ in 0..2 {
+        let message = manager.next();
+        assert!(is_waiting(&message), "{message:?}");
+        assert!(!message.contains(&"WATCHDOG=1".to_owned()), "{message:?}");
+    }
+    strace.signal(Signal::TERM);
+    strace.0.wait().unwrap();
+    manager.wait_for("WATCHDOG=1");
+    drop(server);
+}

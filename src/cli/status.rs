@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::hub::DISK_PATIENCE;
+
 use super::{Failure, admin, output};
 
 /// Show how the server is doing
@@ -57,6 +59,15 @@ fn show(status: &Value) -> String {
         status["databaseBytes"]
             .as_u64()
             .map_or("unknown".to_owned(), bytes),
+    );
+    line(
+        "disk",
+        match status["oldestWaitingSeconds"].as_f64() {
+            Some(age) if age > DISK_PATIENCE.as_secs_f64() => {
+                format!("BEHIND: a change has been waiting for {age:.0} s")
+            }
+            _ => "keeps up".to_owned(),
+        },
     );
     if let Some(certificate) = status["certificate"].as_object() {
         let says = plain(certificate.get("says").unwrap_or(&Value::Null));
@@ -136,7 +147,7 @@ mod tests {
         let status = json!({
             "version": "1.2.3", "pid": 7, "uptimeSeconds": 90_000, "listen": ["0.0.0.0:8443"],
             "connections": 12, "channels": 3, "rollCall": "held", "databaseBytes": 5_000_000,
-            "certificate": {"state": "expired", "says": "expired 3 days ago"},
+            "oldestWaitingSeconds": 7.3, "certificate": {"state": "expired", "says": "expired 3 days ago"},
             "outbox": {"last": 50, "trimmed": 8, "bytes": 2_048, "maxBytes": 268_435_456, "kept": []},
             "webhooks": [
                 {"name": "app", "host": "https://a.example", "behind": 0, "failures": 0, "gone": false},
@@ -152,6 +163,7 @@ mod tests {
              channels     3\n\
              roll call    held\n\
              database     4.8 MiB\n\
+             disk         BEHIND: a change has been waiting for 7 s\n\
              certificate  ATTENTION: expired 3 days ago\n\
              outbox       2.0 KiB of 256.0 MiB, 42 events kept\n\
              webhook      app (https://a.example), 0 behind, well\n\

@@ -12,7 +12,7 @@
 //! - `origin`: whose request something was
 //! - `outbox`: events out, kept with the changes that they tell of
 //! - `inspect`: what can be asked about all this
-//! - `delivery`: what a commit releases
+//! - `delivery`: what a commit releases; `disk`: whether the disk answers at all
 //! - `rollcall`, `absence`: who was here before the start, and graces that end
 
 mod absence;
@@ -20,6 +20,7 @@ mod admission;
 mod channel;
 mod connection;
 mod delivery;
+mod disk;
 mod history;
 mod ids;
 mod inspect;
@@ -49,15 +50,17 @@ use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::clock;
+use crate::protocol::event_out::Via;
 use crate::protocol::{
     CloseReason, ConnectionId, ErrorCode, Frame, Limits, Refusal, Request, frame,
 };
 use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
-pub use admission::{Admission, AdmissionError};
 pub use crate::clock::rfc3339;
+pub use admission::{Admission, AdmissionError};
 pub use channel::Channel;
 pub use connection::{ClientInfo, Connection};
+pub use disk::DISK_PATIENCE;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
 pub use origin::Origin;
@@ -104,6 +107,8 @@ pub struct Hub {
     verifier: Verifier,
     store: Store,
     committer: Committer<Delivery>,
+    /// Held by whoever asks the disk something that a hanging disk would not answer.
+    asking_disk: Arc<tokio::sync::Mutex<()>>,
     channels: Registry<Arc<str>, Channel>,
     connections: Registry<ConnectionId, Connection>,
     slots: admission::Slots,
@@ -186,6 +191,7 @@ impl Hub {
             verifier,
             store,
             committer,
+            asking_disk: Arc::default(),
             channels: Registry::new(),
             connections: Registry::new(),
             in_flight: Arc::new(Semaphore::new(CHANGES_IN_FLIGHT)),
@@ -230,6 +236,7 @@ impl Hub {
         tokio::spawn(Arc::clone(self).end_absences());
         tokio::spawn(Arc::clone(self).sweep());
         tokio::spawn(Arc::clone(self).keep_cursors());
+        tokio::spawn(Arc::clone(self).watch_disk());
     }
 
     /// One text frame of a client. Whatever comes of it is queued for the connection.
@@ -301,11 +308,6 @@ impl Hub {
     /// Whether those who were known from before the start have returned or been removed.
     pub fn is_roll_call_held(&self) -> bool {
         self.roll_call.lock().is_none()
-    }
-
-    /// What the database takes on disk, in bytes, if that can be told.
-    pub fn database_bytes(&self) -> Option<u64> {
-        self.store.size_on_disk().ok()
     }
 
     /// How much a uid, its metadata and the data of a message may be.

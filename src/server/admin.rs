@@ -168,7 +168,7 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
     Ok(match path.as_slice() {
         ["status"] => match *request.method() {
-            Method::GET => value(StatusCode::OK, &status(&shared)),
+            Method::GET => value(StatusCode::OK, &status(&shared).await),
             _ => method_not_allowed("GET"),
         },
         _ if server_api::has(&path) => server_api::act(&shared, None, &path, request).await,
@@ -187,7 +187,10 @@ struct Status {
     channels: usize,
     /// Whether members known from before the start are still awaited.
     roll_call: &'static str,
+    /// Null where the disk does not answer.
     database_bytes: Option<u64>,
+    /// How long the oldest change waits for the disk; null where all are on it.
+    oldest_waiting_seconds: Option<f64>,
     /// Null where it does not say for how long it is good.
     certificate: Option<Certificate>,
     outbox: Outbox,
@@ -245,7 +248,7 @@ struct Webhook {
     gone: bool,
 }
 
-fn status(shared: &Shared) -> Status {
+async fn status(shared: &Shared) -> Status {
     let hub = &shared.hub;
     let outbox = hub.outbox_state();
     Status {
@@ -264,7 +267,8 @@ fn status(shared: &Shared) -> Status {
         } else {
             "awaited"
         },
-        database_bytes: hub.database_bytes(),
+        database_bytes: hub.database_bytes().await,
+        oldest_waiting_seconds: hub.oldest_waiting().map(|age| age.as_secs_f64()),
         certificate: shared
             .tls
             .validity()

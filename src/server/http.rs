@@ -33,6 +33,12 @@ pub(super) async fn route(
         ["readyz"] => get(&request, || {
             if shared.hub.is_stopping() {
                 unavailable("SERVER_STOPPING", "the server is stopping")
+            } else if let Some(age) = shared.hub.waiting_too_long() {
+                let message = format!(
+                    "the disk is behind: a change has been waiting for it for {} s",
+                    age.as_secs()
+                );
+                unavailable("DISK_BEHIND", &message)
             } else {
                 json(StatusCode::OK, r#"{"status":"ready"}"#)
             }

@@ -1,7 +1,8 @@
 //! systemd: the sockets that it hands over, and what it is told in return. Without systemd nothing here does anything.
 //!
 //! It is told when the server is ready, reloads or stops, how many it serves, and, where the unit has a watchdog, that
-//! the server is alive: that its runtime still runs tasks and that no lock of the registries is held for good.
+//! the server is alive: that its runtime still runs tasks, that no lock of the registries is held for good, and that the
+//! disk takes what is to be kept.
 
 use std::io;
 use std::net::TcpListener;
@@ -13,7 +14,7 @@ use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 use tracing::warn;
 
-use crate::hub::Hub;
+use crate::hub::{DISK_PATIENCE, Hub};
 
 /// How often the status is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
@@ -133,12 +134,23 @@ pub(super) async fn attend(hub: Arc<Hub>) {
     let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     // Twice within the limit, as sd_watchdog_enabled(3) advises.
     let pause = watchdog.map_or(STATUS_INTERVAL, |limit| (limit / 2).min(STATUS_INTERVAL));
+    // A disk may hang for a while, or be slow: as long as anything gets there, all is well. Two thirds of the limit, and the
+    // limit itself after the last word, are more than it takes one that comes back by itself; for another one only a new
+    // start, or whoever hears of it, can do something.
+    let patience = watchdog.map_or(Duration::MAX, |limit| limit / 3 * 2);
     let mut told = String::new();
     loop {
         tokio::time::sleep(pause).await;
-        let now = status(&hub);
+        let is_well = watchdog.is_some() && hub.stalled().is_none_or(|stalled| stalled <= patience);
+        let now = match hub.oldest_waiting() {
+            Some(age) if age > patience.min(DISK_PATIENCE) => {
+                let serving = status(&hub);
+                format!("Waiting for the disk for {} s. {serving}", age.as_secs())
+            }
+            _ => status(&hub),
+        };
         let changed = now != told;
-        if !changed && watchdog.is_none() {
+        if !changed && !is_well {
             continue;
         }
         told.clone_from(&now);
@@ -148,7 +160,7 @@ pub(super) async fn attend(hub: Arc<Hub>) {
             if changed {
                 news.push(NotifyState::Status(&now));
             }
-            if watchdog.is_some() {
+            if is_well {
                 news.push(NotifyState::Watchdog);
             }
             tell(&news);

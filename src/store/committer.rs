@@ -54,10 +54,21 @@ struct Shared<T> {
 
 #[derive(Debug)]
 struct Queue<T> {
-    waiting: VecDeque<(Work, T)>,
+    waiting: VecDeque<Waiting<T>>,
+    /// Since when the oldest change waits that has been taken from here and may not be durable yet.
+    taken: Option<Instant>,
+    /// When all that had been taken from here was last durable.
+    progress: Option<Instant>,
     /// When what waits is to be committed at the latest.
     due: Option<Instant>,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    work: Work,
+    waits: T,
+    since: Instant,
 }
 
 /// What is submitted.
@@ -93,6 +104,8 @@ impl<T: Send + 'static> Committer<T> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 waiting: VecDeque::new(),
+                taken: None,
+                progress: None,
                 due: None,
                 closed: false,
             }),
@@ -154,8 +167,13 @@ impl<T: Send + 'static> Committer<T> {
         if queue.closed {
             return;
         }
-        queue.waiting.push_back((work, waiting));
-        let due = Instant::now() + patience;
+        let since = Instant::now();
+        queue.waiting.push_back(Waiting {
+            work,
+            waits: waiting,
+            since,
+        });
+        let due = since + patience;
         let is_sooner = queue.due.is_none_or(|before| due < before);
         if is_sooner {
             queue.due = Some(due);
@@ -164,6 +182,23 @@ impl<T: Send + 'static> Committer<T> {
         if is_sooner {
             self.shared.arrived.notify_one();
         }
+    }
+
+    /// For how long the oldest change waits that is not durable yet; `None` where all of them are. The answer waits neither
+    /// for the disk nor for a commit.
+    pub fn oldest_waiting(&self) -> Option<Duration> {
+        let queue = self.shared.queue.lock();
+        // What has been taken was there first.
+        let since = queue.taken.or_else(|| Some(queue.waiting.front()?.since))?;
+        Some(since.elapsed())
+    }
+
+    /// For how long changes wait and none of them has become durable; `None` where none waits. Behind a disk that is only
+    /// slow this stays short, however old the oldest of many changes becomes.
+    pub fn stalled(&self) -> Option<Duration> {
+        let oldest = self.oldest_waiting()?;
+        let progress = self.shared.queue.lock().progress;
+        Some(progress.map_or(oldest, |progress| oldest.min(progress.elapsed())))
     }
 
     /// Commits what was submitted and stops. Blocks until it is down.
@@ -199,7 +234,7 @@ impl<T> Worker<T> {
             let mut batch = sled::Batch::default();
             let mut waiting = Vec::with_capacity(gathered.len());
             let mut writes = false;
-            for (work, waits) in gathered {
+            for Waiting { work, waits, .. } in gathered {
                 let changes = match work {
                     Work::Changes(changes) => changes,
                     Work::Computed(compute) => compute(&store),
@@ -241,22 +276,32 @@ impl<T> Worker<T> {
 
     /// Waits for changes and takes all there are, up to the most that a commit takes; `None` when it is over. What is
     /// to be computed comes alone.
-    fn gather(&mut self) -> Option<Vec<(Work, T)>> {
+    fn gather(&mut self) -> Option<Vec<Waiting<T>>> {
         let mut queue = self.shared.queue.lock();
+        if self.unsynced.is_none() {
+            queue.taken = None;
+            queue.progress = Some(Instant::now());
+        }
         loop {
             let now = Instant::now();
             let is_due = queue.due.is_some_and(|due| due <= now);
             if is_due || (queue.closed && !queue.waiting.is_empty()) {
                 let count = match queue.waiting.front() {
-                    Some((Work::Computed(_), _)) => 1,
+                    Some(Waiting {
+                        work: Work::Computed(_),
+                        ..
+                    }) => 1,
                     _ => queue
                         .waiting
                         .iter()
                         .take(CHANGES_AT_ONCE)
-                        .take_while(|(work, _)| matches!(work, Work::Changes(_)))
+                        .take_while(|waiting| matches!(waiting.work, Work::Changes(_)))
                         .count(),
                 };
-                let gathered = queue.waiting.drain(..count).collect();
+                let gathered: Vec<_> = queue.waiting.drain(..count).collect();
+                if queue.taken.is_none() {
+                    queue.taken = gathered.first().map(|first| first.since);
+                }
                 queue.due = (!queue.waiting.is_empty()).then_some(now);
                 return Some(gathered);
             }
@@ -287,3 +332,6 @@ impl<T> Worker<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

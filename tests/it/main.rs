@@ -23,6 +23,7 @@ mod crash;
 mod dev;
 mod dialogue;
 mod feed;
+mod hanging_disk;
 mod history;
 mod hostile;
 mod http;

@@ -1,0 +1,105 @@
+//! A disk that does not answer: whoever watches the server is told, and nobody is told anything that is not on disk.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Client, PATIENCE, Process, Server, Setup, Token};
+
+/// Makes every sync of the server's last for a minute, from now on until this is dropped.
+fn hang(server: &Server) -> Option<Process> {
+    let delay = "inject=fdatasync,fsync:delay_enter=60000000";
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync,fsync",
+        "-e",
+        delay,
+    ]);
+    command.args(["-p", &server.pid().to_string()]);
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: strace is not installed");
+        return None;
+    }
+    let strace = Process::start(&mut command);
+    if strace.line("attached").is_none() {
+        eprintln!("SKIPPED: strace may not look on here: {}", strace.text());
+        return None;
+    }
+    Some(strace)
+}
+
+fn status(server: &Server) -> (Value, String) {
+    let run = |json: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+        command.args(["status", "--socket"]);
+        command.arg(server.folder().join("admin.sock")).args(json);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    (serde_json::from_str(&run(&["--json"])).unwrap(), run(&[]))
+}
+
+async fn ready(server: &Server) -> (u16, Value) {
+    let answer = server.api("GET", "/readyz", "").await;
+    (answer.status, answer.json())
+}
+
+async fn hangs_and_comes_back(durability: &str) {
+    let setup = Setup::new().set("admin", "socket = \"admin.sock\"");
+    let setup = setup.set("store", &format!("durability = {durability:?}"));
+    let server = setup.start();
+    let mut jim = Client::connect(&server, &Token::of("Jim")).await;
+    assert_eq!(ready(&server).await.0, 200);
+    let Some(disk) = hang(&server) else { return };
+    let begun = Instant::now();
+    jim.send(&json!({"event": "hotsock.subscribe", "channel": "presence.a"}).to_string())
+        .await;
+    let (body, age) = loop {
+        assert!(begun.elapsed() < PATIENCE, "it looks well for too long");
+        let (status, body) = ready(&server).await;
+        match status {
+            200 => tokio::time::sleep(Duration::from_millis(50)).await,
+            503 => break (body, begun.elapsed()),
+            other => panic!("{other}: {body}"),
+        }
+    };
+    assert!(
+        age > Duration::from_secs(4),
+        "a hiccup is no failure: {age:?}"
+    );
+    assert_eq!(body["error"]["code"], "DISK_BEHIND", "{body}");
+    let (json, shown) = status(&server);
+    assert!(json["oldestWaitingSeconds"].as_f64() > Some(4.9), "{json}");
+    assert!(shown.contains("BEHIND"), "{shown}");
+    // It is alive all the same, and stops nobody from asking.
+    assert_eq!(server.api("GET", "/healthz", "").await.status, 200);
+
+    disk.signal(Signal::TERM);
+    drop(disk.ended());
+    let begun = Instant::now();
+    while ready(&server).await.0 != 200 {
+        assert!(begun.elapsed() < PATIENCE, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(jim.next().await.contains("hotsock.subscribed"));
+    let (json, shown) = status(&server);
+    assert_eq!(json["oldestWaitingSeconds"], Value::Null, "{json}");
+    assert!(shown.contains("keeps up"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_seen_and_so_is_its_return() {
+    hangs_and_comes_back("commit").await;
+}
+
+#[tokio::test]
+async fn with_periodic_durability_too() {
+    hangs_and_comes_back("periodic").await;
+}
