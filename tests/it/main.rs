@@ -41,6 +41,7 @@ mod publish;
 mod reactions;
 mod replay;
 mod restart;
+mod rfc6455;
 mod slow;
 mod starts;
 mod storage;

@@ -13,7 +13,7 @@ mod token;
 
 use std::time::Duration;
 
-pub use client::Client;
+pub use client::{Client, tls};
 pub use dice::Dice;
 pub use http::{Answer, ids};
 pub use process::Process;
