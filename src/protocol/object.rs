@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Deserializer as _;
 use serde_json::value::RawValue;
 
 use super::error::{ErrorCode, Refusal};
@@ -43,6 +44,36 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A field of a text that is no proper object, as far as it can be found: a string before the place where the text
+    /// stops making sense.
+    pub fn find_string(text: &'a str, name: &str) -> Option<Cow<'a, str>> {
+        struct Search<'n, 'a> {
+            name: &'n str,
+            found: Option<&'a RawValue>,
+        }
+        impl<'a> serde::de::Visitor<'a> for &mut Search<'_, 'a> {
+            type Value = ();
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+                while let Some(name) = map.next_key::<Name<'a>>()? {
+                    let value = map.next_value::<&'a RawValue>()?;
+                    if name.0 == self.name {
+                        self.found.get_or_insert(value);
+                    }
+                }
+                Ok(())
+            }
+        }
+        let mut search = Search { name, found: None };
+        // Whatever is wrong has been told before.
+        let _ = serde_json::Deserializer::from_str(text).deserialize_map(&mut search);
+        string(search.found?.get())?.ok()
+    }
+
     /// A field that is an object itself. `path` is its name with a dot at its end, for the errors about its fields.
     ///
     /// # Errors
@@ -72,19 +103,9 @@ impl<'a> Object<'a> {
         let Some(raw) = self.raw(name) else {
             return Ok(None);
         };
-        let text = raw.get();
-        if !text.starts_with('"') {
-            return Err(self.wrong(name, raw, "a string"));
-        }
-        // The common case needs no copy: a literal without an escape is its own value.
-        let inner = text
-            .get(1..text.len().saturating_sub(1))
-            .unwrap_or_default();
-        if !inner.contains('\\') {
-            return Ok(Some(Cow::Borrowed(inner)));
-        }
-        serde_json::from_str::<String>(text)
-            .map(|value| Some(Cow::Owned(value)))
+        string(raw.get())
+            .ok_or_else(|| self.wrong(name, raw, "a string"))?
+            .map(Some)
             .map_err(|e| {
                 Refusal::invalid(format!(
                     "field `{}{name}` is no valid string: {e}",
@@ -209,6 +230,17 @@ impl<'a> Object<'a> {
             "field `{}{name}` is {kind}: {expected} is expected",
             self.path
         ))
+    }
+}
+
+/// The value of a JSON string; `None` where it is something else.
+fn string(text: &str) -> Option<Result<Cow<'_, str>, serde_json::Error>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    // The common case needs no copy: a literal without an escape is its own value.
+    if inner.contains('\\') {
+        Some(serde_json::from_str::<String>(text).map(Cow::Owned))
+    } else {
+        Some(Ok(Cow::Borrowed(inner)))
     }
 }
 

@@ -78,7 +78,8 @@ impl<'a> Request<'a> {
     /// is the operator's.
     pub fn parse(text: &'a str) -> Result<Self, BadRequest<'a>> {
         let bad = |channel, refusal| BadRequest { channel, refusal };
-        let object = Object::parse(text, "the frame").map_err(|refusal| bad(None, refusal))?;
+        let object = Object::parse(text, "the frame")
+            .map_err(|refusal| bad(Object::find_string(text, "channel"), refusal))?;
         let channel = object
             .string("channel")
             .map_err(|refusal| bad(None, refusal))?;

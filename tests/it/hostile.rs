@@ -104,6 +104,39 @@ async fn an_error_says_which_field_and_what_was_expected() {
 }
 
 #[tokio::test]
+async fn an_error_names_the_channel_as_far_as_it_can_be_read() {
+    let server = Server::start();
+    let mut client = Client::connect(&server, &Token::of("Jim")).await;
+    for (frame, channel) in [
+        (r#"{"event":7,"channel":"a"}"#, json!("a")),
+        (
+            r#"{"event":"hotsock.subscribe","channel":"a","data":7}"#,
+            json!("a"),
+        ),
+        (
+            r#"{"event":"hotsock.frobnicate","channel":"a"}"#,
+            json!("a"),
+        ),
+        (r#"{"event":"say","channel":"a b"}"#, json!("a b")),
+        (r#"{"event":"say","event":"say","channel":"a"}"#, json!("a")),
+        (
+            r#"{"channel":"\u0061","event":"say","data":{]}"#,
+            json!("a"),
+        ),
+        (r#"{"event":"say","channel":"a"} and more"#, json!("a")),
+        (r#"{"event":"say","channel":"a"#, json!(null)),
+        (r#"{"event":"say","data":{"channel":"a"},}"#, json!(null)),
+        (r#"["channel","a"]"#, json!(null)),
+        (r#"{"event":"say"}"#, json!(null)),
+    ] {
+        client.send(frame).await;
+        let error = client.next_json().await;
+        assert_eq!(error["event"], "hotsock.error", "{frame}");
+        assert_eq!(error["channel"], channel, "{frame}");
+    }
+}
+
+#[tokio::test]
 async fn a_frame_over_the_limit_is_closed_with_1009() {
     let server = Server::start();
     let mut calm = bystander(&server).await;
