@@ -283,6 +283,8 @@ keys = ["{API_KEY}"]
 
 [presence]
 boot_grace = "{boot_grace}ms"
+fanout_bytes_per_second = "1024GiB"
+fanout_burst_bytes = "1024GiB"
 
 [connection]
 max_connections = 18000

@@ -117,6 +117,11 @@ pub struct Presence {
     pub boot_grace: Duration,
     /// How long a member that dropped without unsubscribing stays a member. Default 0s; 0s to 1h.
     pub disconnect_grace: Duration,
+    /// How many bytes a second the changes of one connection, and of one uid, may make others receive, on average.
+    /// Whoever changes more waits with its next change. Default 8388608; 64 KiB to 1024 GiB.
+    pub fanout_bytes_per_second: u64,
+    /// How many bytes that may be in a burst; one change may exceed it. Default 67108864; 64 KiB to 1024 GiB.
+    pub fanout_burst_bytes: u64,
 }
 
 /// `[connection]`.
@@ -126,6 +131,10 @@ pub struct Connection {
     pub max_lifetime: Duration,
     /// How long a connection may go without a frame in either direction. Default 10m; 1s to 1d.
     pub idle_timeout: Duration,
+    /// How long a client may send nothing before it gets a WebSocket ping. Default 25s; 1s to 1h, or 0s: no pings.
+    pub ping_interval: Duration,
+    /// How long it may give no sign of life after that before it is dropped. Default 20s; 1s to 1h, or 0s: no pings.
+    pub ping_timeout: Duration,
     /// How many connections there may be at once. Default 100000; 1 to 1000000.
     pub max_connections: usize,
     /// How many channels one connection may be subscribed to. Default 1000; 1 to 100000.

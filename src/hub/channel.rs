@@ -89,6 +89,11 @@ impl Audience {
         }
     }
 
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// Queues a frame for all of them. It is encoded once, whoever many they are.
     pub(super) fn send(&self, frame: &Frame) {
         for connection in self.members.values() {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::admission::Slot;
 use super::channel::Channel;
+use super::fanout::Waits;
 use super::queue::SendQueue;
 use crate::auth::{Grants, Permissions};
 use crate::protocol::{CloseReason, ConnectionId, Frame, Json, MessageId};
@@ -49,6 +50,8 @@ pub struct Connection {
     pub(super) untold: AtomicUsize,
     /// How many of its messages wait for such a change, and have no id yet.
     pub(super) following: AtomicUsize,
+    /// Its requests whose turn has not come.
+    pub(super) waits: Waits,
     /// Its place among the `connection.max_connections`; free when the connection is dropped.
     pub(super) _slot: Slot,
 }
@@ -141,6 +144,16 @@ impl Connection {
     /// Has it closed, after what is queued.
     pub fn close(&self, reason: CloseReason) {
         self.queue.close(reason);
+    }
+
+    /// Whether one of its requests waits for its turn (section 15). Nothing of that has been decided.
+    pub fn waits_for_its_turn(&self) -> bool {
+        self.waits.any()
+    }
+
+    /// Whether its token subscribes it to anything by itself.
+    pub fn has_auto_subscriptions(&self) -> bool {
+        self.grants.auto_subscribe().next().is_some()
     }
 
     /// The subscription to a channel, by its real name.

@@ -12,6 +12,7 @@ use tracing::debug;
 use super::channel::{Channel, State};
 use super::connection::{self, ClientInfo, Connection, Held, Secret};
 use super::delivery::{Delivery, Permit};
+use super::fanout::Waits;
 use super::outbox::Cause;
 use super::queue::SendQueue;
 use super::tokens::{Reservation, Scope};
@@ -36,8 +37,8 @@ struct Wanted {
 }
 
 impl Hub {
-    /// Makes a connection of an admitted client: its first frame is queued, and it is subscribed to what its token
-    /// subscribes it to. Pair it with [`Hub::disconnect`].
+    /// Makes a connection of an admitted client: its first frame is queued. Call [`Hub::auto_subscribe`] next, and pair it
+    /// with [`Hub::disconnect`].
     ///
     /// # Errors
     /// When the system has no random numbers.
@@ -73,6 +74,7 @@ impl Hub {
             }),
             untold: AtomicUsize::new(0),
             following: AtomicUsize::new(0),
+            waits: Waits::default(),
             _slot: admission.slot,
         });
         let expires_at = connected_at / 1000 + self.settings.max_lifetime.as_secs();
@@ -92,6 +94,11 @@ impl Hub {
             connection.close(crate::protocol::CloseReason::Stopping);
         }
         debug!(connection = %id, uid = connection.uid.as_deref(), ip = %connection.client.source_ip, "connected");
+        Ok(connection)
+    }
+
+    /// Subscribes a new connection to what its token says.
+    pub async fn auto_subscribe(self: &Arc<Self>, connection: &Arc<Connection>) {
         let grants = Arc::clone(&connection.grants);
         for channel in grants.auto_subscribe() {
             let permissions = Permissions::new(&grants, None);
@@ -100,16 +107,15 @@ impl Hub {
                 alias: permissions.alias_of(channel).map(Box::from),
                 grants: None,
                 uid: connection.uid.clone(),
-                umd: umd.clone(),
+                umd: connection.state.lock().umd.clone(),
                 counted: !permissions.channel(channel).omit_from_sub_count,
                 auto: true,
                 token: None,
             };
-            if let Err(refusal) = self.join(&connection, wanted).await {
+            if let Err(refusal) = self.join(connection, wanted).await {
                 connection.send(frame::error(Some(channel), &refusal));
             }
         }
-        Ok(connection)
     }
 
     /// A connection is over: it leaves every channel, or keeps its places for `presence.disconnect_grace`. While the
@@ -228,6 +234,8 @@ impl Hub {
         name: &str,
     ) -> Result<(), Refusal> {
         let named = connection.held(name).ok_or_else(not_subscribed)?;
+        let (uid, channel) = (named.uid.as_ref(), &named.channel.name);
+        let _turn = self.fan_out.turn(connection, uid, channel).await;
         let permit = self.permit().await.ok_or_else(internal)?;
         let mut own = connection.state.lock();
         let held = own
@@ -267,6 +275,8 @@ impl Hub {
         connection: &Arc<Connection>,
         wanted: Wanted,
     ) -> Result<(), Refusal> {
+        let (uid, channel) = (wanted.uid.as_ref(), &wanted.channel);
+        let _turn = self.fan_out.turn(connection, uid, channel).await;
         let permit = self.permit().await.ok_or_else(internal)?;
         let mut own = connection.state.lock();
         if own.subscriptions.contains_key(&wanted.channel) {
@@ -398,6 +408,7 @@ impl Hub {
         mut delivery: Delivery,
     ) {
         delivery.events.extend(event(channel, state, &change));
+        self.charge(channel, &change, &delivery.events);
         self.write(channel, state, (&change, cause), &mut changes);
         delivery.channel = Some(Arc::clone(channel));
         self.committer.submit(changes, delivery);

@@ -114,6 +114,9 @@ impl Hub {
         umd: Option<&Json>,
         spent: Option<Reservation>,
     ) -> Result<(), Refusal> {
+        let held = connection.subscription(&channel.name);
+        let uid = held.as_ref().and_then(|held| held.uid.as_ref());
+        let _turn = self.fan_out.turn(connection, uid, &channel.name).await;
         let permit = self.permit().await.ok_or_else(internal)?;
         // Its own view changes with the channel's: what its messages say of it is what the list says.
         let mut own = connection.state.lock();

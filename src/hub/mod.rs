@@ -13,14 +13,17 @@
 //! - `outbox`: events out, kept with the changes that they tell of
 //! - `inspect`: what can be asked about all this
 //! - `delivery`: what a commit releases; `disk`: whether the disk answers at all
+//! - `fanout`, `bucket`: who makes others receive much pays for it, and how that is counted
 //! - `rollcall`, `absence`: who was here before the start, and graces that end
 
 mod absence;
 mod admission;
+mod bucket;
 mod channel;
 mod connection;
 mod delivery;
 mod disk;
+mod fanout;
 mod history;
 mod ids;
 mod inspect;
@@ -40,7 +43,7 @@ mod tokens;
 
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -58,6 +61,7 @@ use crate::store::{Changes, Committer, Durability, Store, StoreError};
 
 pub use crate::clock::rfc3339;
 pub use admission::{Admission, AdmissionError};
+pub use bucket::Bucket;
 pub use channel::Channel;
 pub use connection::{ClientInfo, Connection};
 pub use disk::DISK_PATIENCE;
@@ -84,6 +88,10 @@ pub struct Settings {
     pub boot_grace: Duration,
     /// How long a member that dropped may take to return.
     pub disconnect_grace: Duration,
+    /// How many bytes a second the changes of one connection, and of one uid, may make others receive.
+    pub fanout_bytes_per_second: u64,
+    /// How many bytes that may be in a burst.
+    pub fanout_burst_bytes: u64,
     /// How long a connection lives at the most.
     pub max_lifetime: Duration,
     /// How many connections there may be.
@@ -116,6 +124,9 @@ pub struct Hub {
     in_flight: Arc<Semaphore>,
     spending: Arc<tokens::Spending>,
     absences: absence::Absences,
+    fan_out: fanout::FanOut,
+    /// How many connections were dropped because they gave no sign of life.
+    silent: AtomicU64,
     ids: Arc<ids::IdSource>,
     reaction_locks: reactions::ReactionLocks,
     outbox: Arc<outbox::Outbox>,
@@ -197,6 +208,11 @@ impl Hub {
             in_flight: Arc::new(Semaphore::new(CHANGES_IN_FLIGHT)),
             spending: Arc::default(),
             absences: absence::Absences::new(settings.disconnect_grace),
+            fan_out: fanout::FanOut::new(
+                settings.fanout_bytes_per_second,
+                settings.fanout_burst_bytes,
+            ),
+            silent: AtomicU64::new(0),
             ids,
             reaction_locks: reactions::ReactionLocks::new(),
             outbox,
@@ -303,6 +319,16 @@ impl Hub {
     /// How many channels have subscriptions.
     pub fn channel_count(&self) -> usize {
         self.channels.len()
+    }
+
+    /// How many connections have been dropped because they gave no sign of life.
+    pub fn silent_count(&self) -> u64 {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// A connection is dropped because it gives no sign of life.
+    pub fn count_silent(&self) {
+        self.silent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether those who were known from before the start have returned or been removed.

@@ -9,14 +9,14 @@ pub enum CloseReason {
     Idle,
     /// Its heartbeat stayed out.
     Heartbeat,
+    /// It gave no sign of life after a ping.
+    Silent,
     /// The server is stopping.
     Stopping,
     /// An operator wants it gone.
     Kicked,
     /// It does not read what is sent to it.
     SlowConsumer,
-    /// It kept sending over the rate limit.
-    RateLimited,
     /// It sent a frame over the limit.
     TooBig,
     /// It broke the WebSocket protocol.
@@ -31,10 +31,10 @@ impl CloseReason {
     /// The close code on the wire.
     pub fn code(self) -> u16 {
         match self {
-            Self::Lifetime | Self::Idle | Self::Heartbeat | Self::Stopping => 1001,
+            Self::Lifetime | Self::Idle | Self::Heartbeat | Self::Silent | Self::Stopping => 1001,
             Self::Protocol => 1002,
             Self::InvalidText => 1007,
-            Self::Kicked | Self::SlowConsumer | Self::RateLimited => 1008,
+            Self::Kicked | Self::SlowConsumer => 1008,
             Self::TooBig => 1009,
             Self::Overloaded => 1013,
         }
@@ -46,10 +46,10 @@ impl CloseReason {
             Self::Lifetime => "connection lifetime over",
             Self::Idle => "idle",
             Self::Heartbeat => "heartbeat timeout",
+            Self::Silent => "no sign of life",
             Self::Stopping => "server stopping",
             Self::Kicked => "closed by an operator",
             Self::SlowConsumer => "slow consumer",
-            Self::RateLimited => "rate limit",
             Self::TooBig => "frame too large",
             Self::Protocol => "protocol error",
             Self::InvalidText => "invalid UTF-8",

@@ -53,7 +53,6 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         | ErrorCode::PresenceChannelUserIdRequired => StatusCode::BAD_REQUEST,
         ErrorCode::MessageNotFound => StatusCode::NOT_FOUND,
         ErrorCode::ConnectionUnknown => StatusCode::UNAUTHORIZED,
-        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorCode::AlreadySubscribed | ErrorCode::PresenceChannelCapacityReached => {
             StatusCode::CONFLICT

@@ -6,9 +6,9 @@
 //!   for what comes in and `answer` for what goes out; `feed` streams events out; `openapi` describes both
 //! - `admin`: the same by a Unix socket, for the operator's commands
 //! - `socket`: one WebSocket on the wire
-//! - `session`: one connection's life
+//! - `session`: one connection's life; `deadlines` are when it must act though nothing comes, `liveness` whether the
+//!   client is still there, and `line` what the system knows of that
 //! - `pressure`: what is given back when memory is short
-//! - `rate`: how fast a client may send
 //! - `starts`: the pause of a start that follows failed ones
 //! - `systemd`: the sockets that it hands over, and what it is told
 
@@ -16,12 +16,14 @@ mod admin;
 mod answer;
 mod body;
 mod client_api;
+mod deadlines;
 mod feed;
 mod http;
+mod line;
 mod listener;
+mod liveness;
 mod openapi;
 mod pressure;
-mod rate;
 mod server_api;
 mod session;
 mod socket;
@@ -215,8 +217,11 @@ pub async fn run(
         hub: Arc::clone(&hub),
         tls: Arc::clone(&tls),
         limits: session::Limits {
-            max_lifetime: config.connection.max_lifetime,
-            idle_timeout: config.connection.idle_timeout,
+            times: deadlines::Times {
+                max_lifetime: config.connection.max_lifetime,
+                idle_timeout: config.connection.idle_timeout,
+                ping: ping(&config.connection),
+            },
             frame_bytes: config.connection.frame_bytes,
             frames_per_second: config.connection.frames_per_second,
         },
@@ -309,6 +314,8 @@ fn settings(config: &Config) -> Settings {
         channel_bytes: config.presence.channel_bytes,
         boot_grace: config.presence.boot_grace,
         disconnect_grace: config.presence.disconnect_grace,
+        fanout_bytes_per_second: config.presence.fanout_bytes_per_second,
+        fanout_burst_bytes: config.presence.fanout_burst_bytes,
         max_lifetime: config.connection.max_lifetime,
         max_connections: config.connection.max_connections,
         max_subscriptions: config.connection.max_subscriptions,
@@ -329,6 +336,12 @@ fn settings(config: &Config) -> Settings {
                 .collect(),
         },
     }
+}
+
+/// Either of the two turns pings off.
+fn ping(connection: &config::Connection) -> Option<liveness::Terms> {
+    let (interval, timeout) = (connection.ping_interval, connection.ping_timeout);
+    (!interval.is_zero() && !timeout.is_zero()).then_some(liveness::Terms { interval, timeout })
 }
 
 fn webhooks(configured: &[config::Webhook]) -> Vec<Webhook> {

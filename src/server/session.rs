@@ -1,32 +1,44 @@
 //! One WebSocket connection from its first frame to its close (sections 1 and 6).
+//!
+//! Whatever a session waits for, it writes what is queued, and notices that its client is too slow or that it is to be
+//! closed. A client that is too hasty is not refused anything: the session reads on only as fast as it may (section 15).
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::debug;
 
-use super::rate::{RateLimit, Verdict};
-use super::socket::{Socket, Wrote};
-use crate::hub::{Connection, Heard, Hub};
-use crate::protocol::{CloseReason, ErrorCode, Refusal, frame};
+use super::deadlines::{Deadlines, Due, Times};
+use super::liveness::Need;
+use super::socket::{Socket, Wire, Wrote};
+use crate::hub::{Bucket, Connection, Heard, Hub};
+use crate::protocol::{CloseReason, Refusal, frame};
 
 /// How long a client gets to take its last frames and answer our close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client that does not read gets to find out why it was closed.
 const SLOW_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the system keeps what a client that is gone does not acknowledge; its own patience is a quarter of an hour.
+const LINGER: Duration = Duration::from_secs(20);
+/// How long a session goes on with what a hasty client sent before it left.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How much is read, in bytes and whole messages, behind a request that waits for its turn. Beyond, reading stops.
+const READ_AHEAD: usize = 65_536;
+/// What a message counts for beyond its bytes, so that many small ones have a bound too.
+const MESSAGE_OVERHEAD: usize = 64;
 
 /// What the operator can set of a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    pub(super) max_lifetime: Duration,
-    pub(super) idle_timeout: Duration,
+    pub(super) times: Times,
     pub(super) frame_bytes: usize,
     pub(super) frames_per_second: u32,
 }
@@ -40,12 +52,15 @@ enum Event {
     Timer,
 }
 
+/// The conversation is over: why the server closes it, or `None` where the client has.
+struct Over(Option<CloseReason>);
+
 /// Serves a connection until it is over.
-pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn run<S: Wire>(
     hub: &Arc<Hub>,
     connection: Arc<Connection>,
     mut socket: Box<Socket<S>>,
-    limits: Limits,
+    limits: &Limits,
 ) {
     let reason = converse(hub, &connection, &mut socket, limits).await;
     // Whoever is left behind learns of it now, and not when the last packets have been exchanged.
@@ -55,120 +70,297 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Requests in, frames out; returns why the server closes, or `None` where the client has.
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+async fn converse<S: Wire>(
     hub: &Arc<Hub>,
     connection: &Arc<Connection>,
     socket: &mut Socket<S>,
-    limits: Limits,
+    limits: &Limits,
 ) -> Option<CloseReason> {
-    let mut deadlines = Deadlines::new(connection, limits);
-    let mut rate = RateLimit::new(limits.frames_per_second, deadlines.start.into_std());
-    let mut timer = pin!(sleep_until(deadlines.next()));
-    loop {
-        let event =
-            poll_fn(|cx| poll_event(cx, connection, socket, timer.as_mut(), &mut deadlines)).await;
-        match event {
-            Event::Message(message @ (Message::Text(_) | Message::Binary(_))) => {
-                match rate.frame(deadlines.active.into_std()) {
-                    Verdict::Pass => {}
-                    Verdict::Refuse => {
-                        let refusal = Refusal::new(
-                            ErrorCode::RateLimited,
-                            format!(
-                                "more than {} frames in a second; this one was dropped",
-                                limits.frames_per_second
-                            ),
-                        );
-                        connection.send(frame::error(None, &refusal));
-                        continue;
-                    }
-                    Verdict::Close => return Some(CloseReason::RateLimited),
-                }
-                if let Message::Text(text) = message {
-                    // Boxed, so that an idle connection does not hold room for the largest request.
-                    let heard = Box::pin(hub.request(connection, text.as_str())).await;
-                    if heard == Heard::Heartbeat {
-                        deadlines.heartbeat();
-                    }
-                } else {
-                    let refusal = Refusal::invalid(
-                        "binary frames are not understood: send JSON in text frames",
-                    );
-                    connection.send(frame::error(None, &refusal));
-                }
-            }
-            Event::Message(Message::Close(_)) | Event::Gone => return None,
-            // Control frames are answered by the socket, but a flood of them is a flood.
-            Event::Message(_) => {
-                if rate.frame(deadlines.active.into_std()) == Verdict::Close {
-                    return Some(CloseReason::RateLimited);
-                }
-            }
-            Event::Close(reason) => return Some(reason),
-            Event::Timer => {
-                match deadlines.due(Instant::now()) {
-                    Some(Due::Close(reason)) => return Some(reason),
-                    Some(Due::KeepAlive) => connection.send(frame::keep_alive()),
-                    None => {}
-                }
-                timer.as_mut().reset(deadlines.next());
-            }
-        }
-    }
+    let start = Instant::now();
+    let deadlines = Deadlines::new(connection, &limits.times, start);
+    let mut session = Session {
+        hub,
+        connection,
+        socket,
+        timer: pin!(sleep_until(deadlines.next())),
+        deadlines,
+        ahead: Ahead::default(),
+        left: None,
+    };
+    let rate = f64::from(limits.frames_per_second);
+    let rate = Bucket::new(rate, 2.0 * rate, start.into_std());
+    let Err(Over(reason)) = session.talk(rate).await;
+    reason
 }
 
-/// Writing first, so that what waits goes out before more is asked for.
-fn poll_event<S: AsyncRead + AsyncWrite + Unpin>(
-    cx: &mut Context<'_>,
-    connection: &Connection,
-    socket: &mut Socket<S>,
-    timer: Pin<&mut Sleep>,
-    deadlines: &mut Deadlines,
-) -> Poll<Event> {
-    if timer.poll_elapsed_event(cx) {
-        return Poll::Ready(Event::Timer);
-    }
-    let mut progress = 0;
-    let wrote = socket.poll_write(cx, &connection.queue, &mut progress);
-    if progress > 0 {
-        deadlines.active = Instant::now();
-    }
-    match wrote {
-        Poll::Ready(Ok(Wrote::Close(reason))) => return Poll::Ready(Event::Close(reason)),
-        Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
-        Poll::Pending => {}
-    }
-    match socket.poll_read(cx) {
-        Poll::Ready(Ok(message)) => {
-            deadlines.active = Instant::now();
-            Poll::Ready(Event::Message(message))
+struct Session<'a, S> {
+    hub: &'a Arc<Hub>,
+    connection: &'a Arc<Connection>,
+    socket: &'a mut Socket<S>,
+    timer: Pin<&'a mut Sleep>,
+    deadlines: Deadlines,
+    ahead: Ahead,
+    /// When it was found that a hasty client had left.
+    left: Option<Instant>,
+}
+
+/// Messages that were read while a request before them waited for its turn.
+#[derive(Default)]
+struct Ahead {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
+
+/// What a session waits for without going on to the next message.
+enum Wait {
+    /// The client's rate: what it has sent is done in its order, a goodbye too.
+    Rate,
+    /// A request; until its turn has come it can be given up.
+    Request,
+}
+
+impl<S: Wire> Session<'_, S> {
+    /// Until it is over.
+    async fn talk(&mut self, mut rate: Bucket) -> Result<Infallible, Over> {
+        let (hub, connection) = (self.hub, self.connection);
+        if connection.has_auto_subscriptions() {
+            let work = Box::pin(hub.auto_subscribe(connection));
+            self.during(work, Wait::Request).await?;
         }
-        Poll::Ready(Err(error)) => Poll::Ready(match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+        loop {
+            let message = self.next().await?;
+            match &message {
+                Message::Text(_) | Message::Binary(_) => {}
+                Message::Close(_) => return Err(Over(None)),
+                // The socket answers control frames.
+                _ => continue,
+            }
+            let now = Instant::now().into_std();
+            rate.spend(1.0, now);
+            let wait = rate.until(0.0, now);
+            if !wait.is_zero() {
+                self.hold_back(wait).await?;
+            }
+            if let Message::Text(text) = message {
+                // Boxed, so that an idle connection does not hold room for the largest request.
+                let work = Box::pin(hub.request(connection, text.as_str()));
+                if self.during(work, Wait::Request).await? == Heard::Heartbeat {
+                    self.deadlines.heartbeat();
+                }
+            } else {
+                let refusal =
+                    Refusal::invalid("binary frames are not understood: send JSON in text frames");
+                connection.send(frame::error(None, &refusal));
+            }
+        }
+    }
+
+    /// The next message.
+    async fn next(&mut self) -> Result<Message, Over> {
+        if let Some(message) = self.ahead.pop() {
+            return Ok(message);
+        }
+        loop {
+            match poll_fn(|cx| self.poll_event(cx, true)).await {
+                Event::Message(message) => return Ok(message),
+                Event::Gone => return Err(Over(None)),
+                Event::Close(reason) => return Err(Over(Some(reason))),
+                Event::Timer => self.strike()?,
+            }
+        }
+    }
+
+    /// Lets a hasty client wait.
+    async fn hold_back(&mut self, wait: Duration) -> Result<(), Over> {
+        // What it has sent waits in its order, and so does the end. A client that has left is not kept for long.
+        if self.socket.client_has_left() {
+            let left = *self.left.get_or_insert_with(Instant::now);
+            if left.elapsed() > LAST_WORDS {
+                return Err(Over(None));
+            }
+        }
+        self.during(Box::pin(sleep(wait)), Wait::Rate).await
+    }
+
+    /// Does `work`, and meanwhile everything but what the client wants next.
+    async fn during<T>(
+        &mut self,
+        mut work: Pin<Box<dyn Future<Output = T> + Send + '_>>,
+        wait: Wait,
+    ) -> Result<T, Over> {
+        // Most requests are done at once.
+        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            return Ok(done);
+        }
+        let is_request = matches!(wait, Wait::Request);
+        self.deadlines.rest(Instant::now(), is_request);
+        self.timer.as_mut().reset(self.deadlines.next());
+        let over = loop {
+            let reads = is_request && self.ahead.bytes < READ_AHEAD;
+            let event = poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Ok(done)),
+                Poll::Pending => self.poll_event(cx, reads).map(Err),
+            });
+            match event.await {
+                Ok(done) => {
+                    self.deadlines.resume(Instant::now());
+                    self.timer.as_mut().reset(self.deadlines.next());
+                    return Ok(done);
+                }
+                Err(Event::Message(Message::Close(_)) | Event::Gone) => break Over(None),
+                Err(Event::Message(message)) => self.ahead.push(message),
+                Err(Event::Close(reason)) => break Over(Some(reason)),
+                Err(Event::Timer) => {
+                    if let Err(over) = self.strike() {
+                        break over;
+                    }
+                }
+            }
+        };
+        // What has been admitted is done; what waits for its turn, now or later, is for a connection that is over.
+        let connection = self.connection;
+        poll_fn(|cx| {
+            let is_idle = !is_request || connection.waits_for_its_turn();
+            if is_idle || work.as_mut().poll(cx).is_ready() || connection.waits_for_its_turn() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+        Err(over)
+    }
+
+    /// The timer has struck.
+    fn strike(&mut self) -> Result<(), Over> {
+        let now = Instant::now();
+        self.deadlines.struck(self.timer.deadline(), now);
+        while let Some(due) = self.deadlines.due(now) {
+            match due {
+                Due::Close(reason) => return Err(Over(Some(reason))),
+                Due::KeepAlive => self.connection.send(frame::keep_alive()),
+                Due::Look if self.socket.client_has_left() => return Err(Over(None)),
+                Due::Look => {}
+                Due::Client(need) => self.attend(need, now)?,
+            }
+        }
+        self.timer.as_mut().reset(self.deadlines.next());
+        Ok(())
+    }
+
+    /// Finds out whether the client is still there.
+    fn attend(&mut self, need: Need, now: Instant) -> Result<(), Over> {
+        let need = match need {
+            Need::Ping => {
+                self.socket.ping();
+                return Ok(());
+            }
+            Need::Look => {
+                let (line, taken) = (self.socket.line(), self.socket.taken());
+                let is_sent = !self.socket.owes_control();
+                let liveness = &mut self.deadlines.liveness;
+                liveness.looked(line, taken, is_sent, now)
+            }
+            Need::Drop => Some(Need::Drop),
+        };
+        match need {
+            Some(_) => {
+                self.note_silent();
+                Err(Over(Some(CloseReason::Silent)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The client gives no sign of life.
+    fn note_silent(&self) {
+        let liveness = &self.deadlines.liveness;
+        self.hub.count_silent();
+        debug!(
+            connection = %self.connection.id,
+            last_heard_ms = liveness.last_heard().elapsed().as_millis() as u64,
+            ping_arrived = liveness.has_arrived(),
+            "no sign of life: dropped"
+        );
+    }
+
+    /// Writing first, so that what waits goes out before more is asked for.
+    fn poll_event(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Event> {
+        if self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Timer);
+        }
+        let mut progress = 0;
+        let wrote = self
+            .socket
+            .poll_write(cx, &self.connection.queue, &mut progress);
+        if progress > 0 {
+            self.deadlines.wrote(Instant::now());
+        }
+        match wrote {
+            Poll::Ready(Ok(Wrote::Close(reason))) => return Poll::Ready(Event::Close(reason)),
+            Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
+            Poll::Pending => {}
+        }
+        if !reads {
+            return Poll::Pending;
+        }
+        let read = self.socket.poll_read(cx);
+        let is_frame =
+            matches!(&read, Poll::Ready(Ok(message)) if !message.is_ping() && !message.is_pong());
+        if self.socket.take_heard() || is_frame {
+            self.deadlines.heard(is_frame, Instant::now());
+        }
+        read.map(|read| match read {
+            Ok(message) => Event::Message(message),
+            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 Event::Close(CloseReason::TooBig)
             }
-            Error::Utf8(_) => Event::Close(CloseReason::InvalidText),
-            Error::Protocol(
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            ) => Event::Gone,
-            Error::Protocol(_) => Event::Close(CloseReason::Protocol),
-            _ => Event::Gone,
-        }),
-        Poll::Pending => Poll::Pending,
+            Err(Error::Utf8(_)) => Event::Close(CloseReason::InvalidText),
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Event::Gone,
+            Err(Error::Protocol(_)) => Event::Close(CloseReason::Protocol),
+            Err(Error::Io(error)) => self.failed(&error),
+            Err(_) => Event::Gone,
+        })
+    }
+
+    /// The stream has failed.
+    fn failed(&self, error: &std::io::Error) -> Event {
+        if error.kind() == std::io::ErrorKind::TimedOut {
+            // The system has given the client up: the network is in the way, or the client was there no more.
+            self.note_silent();
+        }
+        Event::Gone
     }
 }
 
-/// The closing handshake: our close frame (or the answer to theirs) goes out, theirs comes in, and the stream ends.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut Socket<S>,
-    reason: Option<CloseReason>,
-) {
+impl Ahead {
+    fn push(&mut self, message: Message) {
+        if matches!(message, Message::Text(_) | Message::Binary(_)) {
+            self.bytes += message.len() + MESSAGE_OVERHEAD;
+            self.messages.push_back(message);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len() + MESSAGE_OVERHEAD;
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
+        }
+        Some(message)
+    }
+}
+
+/// The closing handshake: our close frame (or the answer to theirs) goes out, theirs comes in, and the stream ends, on our
+/// side first.
+async fn close<S: Wire>(socket: &mut Socket<S>, reason: Option<CloseReason>) {
     let patience = match reason {
         Some(CloseReason::SlowConsumer) => SLOW_CLOSE_TIMEOUT,
         _ => CLOSE_TIMEOUT,
     };
-    if let Some(reason) = reason {
-        socket.start_close(reason);
+    socket.give_up_after(LINGER);
+    match reason {
+        Some(reason) => socket.start_close(reason),
+        None => socket.answer_close(),
     }
     // After a violation of the protocol, what follows makes no sense.
     let intelligible = !matches!(
@@ -185,100 +377,9 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(
             ) {}
         }
         poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
-        if !intelligible {
-            // Closing on unread bytes would make the client's system throw away our close frame.
-            while poll_fn(|cx| socket.poll_discard(cx)).await.ok()? > 0 {}
-        }
+        // Closing on unread bytes would make the client's system throw away our close frame.
+        while poll_fn(|cx| socket.poll_discard(cx)).await.ok()? > 0 {}
         Some(())
     })
     .await;
-}
-
-/// When a session has to do something though nothing comes.
-#[derive(Debug)]
-struct Deadlines {
-    start: Instant,
-    lifetime: Instant,
-    idle_timeout: Duration,
-    /// The last frame in either direction.
-    active: Instant,
-    keep_alive: Option<(Duration, Instant)>,
-    heartbeat: Option<(Duration, Instant)>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Due {
-    Close(CloseReason),
-    KeepAlive,
-}
-
-impl Deadlines {
-    fn new(connection: &Connection, limits: Limits) -> Self {
-        let start = Instant::now();
-        let keep_alive = connection.keep_alive.then(|| {
-            let pause = limits.idle_timeout.mul_f64(0.95);
-            (pause, start + pause)
-        });
-        Self {
-            start,
-            lifetime: start + limits.max_lifetime,
-            idle_timeout: limits.idle_timeout,
-            active: start,
-            keep_alive,
-            heartbeat: connection
-                .heartbeat_timeout
-                .map(|timeout| (timeout, start + timeout)),
-        }
-    }
-
-    fn heartbeat(&mut self) {
-        if let Some((timeout, due)) = &mut self.heartbeat {
-            *due = self.active + *timeout;
-        }
-    }
-
-    /// The next moment at which something may be due. Activity only moves it further away, so the timer is set anew
-    /// when it strikes and not with every frame.
-    fn next(&self) -> Instant {
-        [
-            Some(self.lifetime),
-            Some(self.active + self.idle_timeout),
-            self.keep_alive.map(|(_, due)| due),
-            self.heartbeat.map(|(_, due)| due),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(self.lifetime)
-    }
-
-    fn due(&mut self, now: Instant) -> Option<Due> {
-        if now >= self.lifetime {
-            return Some(Due::Close(CloseReason::Lifetime));
-        }
-        if self.heartbeat.is_some_and(|(_, due)| now >= due) {
-            return Some(Due::Close(CloseReason::Heartbeat));
-        }
-        if let Some((pause, due)) = &mut self.keep_alive
-            && now >= *due
-        {
-            *due = now + *pause;
-            return Some(Due::KeepAlive);
-        }
-        if now >= self.active + self.idle_timeout {
-            return Some(Due::Close(CloseReason::Idle));
-        }
-        None
-    }
-}
-
-/// A timer that can be asked inside a larger poll.
-trait PollElapsed {
-    fn poll_elapsed_event(self, cx: &mut Context<'_>) -> bool;
-}
-
-impl PollElapsed for Pin<&mut Sleep> {
-    fn poll_elapsed_event(self, cx: &mut Context<'_>) -> bool {
-        std::future::Future::poll(self, cx).is_ready()
-    }
 }

@@ -3,20 +3,25 @@
 //! tungstenite reads: it parses, unmasks and checks what the client sends, and answers pings and closes. What it
 //! writes goes into a small buffer of ours (`control`). The server's own frames are encoded already, once for all
 //! their receivers, so they go to the stream as they are, many in one write and in one TLS record; between two of
-//! them, never inside one, what tungstenite wrote goes out.
+//! them, never inside one, what tungstenite wrote goes out: so a ping or a pong overtakes all that waits.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Role, WebSocketConfig, WebSocketContext,
 };
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::line::{self, Line};
 use crate::hub::{SendQueue, Taken};
 use crate::protocol::{CloseReason, Frame};
 
@@ -29,11 +34,23 @@ const CONTROL_LIMIT: usize = 16_384;
 /// Above this capacity an emptied buffer gives its memory back.
 const KEPT_CAPACITY: usize = 8;
 
+/// What a WebSocket goes over.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// The TCP connection under it all.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// A WebSocket.
 pub(super) struct Socket<S> {
     stream: S,
     protocol: WebSocketContext,
-    /// What tungstenite has written: pongs and the close frame.
+    /// What tungstenite has written: pings, pongs and the close frame.
     control: Vec<u8>,
     control_written: usize,
     /// Frames taken from the queue.
@@ -41,6 +58,10 @@ pub(super) struct Socket<S> {
     /// How much of the first frame has been written.
     written: usize,
     needs_flush: bool,
+    /// Whether anything has come since this was asked last.
+    heard: bool,
+    /// How many bytes the stream has taken.
+    taken: u64,
 }
 
 /// What became of writing.
@@ -70,7 +91,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             frames: VecDeque::new(),
             written: 0,
             needs_flush: false,
+            heard: false,
+            taken: 0,
         }
+    }
+
+    /// Whether anything, if only a part of a frame, has come since this was asked last.
+    pub(super) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// How many bytes the stream has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether pings, pongs or the close frame are still to be written.
+    pub(super) fn owes_control(&self) -> bool {
+        self.control.len() > self.control_written
+    }
+
+    /// Puts a ping before all that waits.
+    pub(super) fn ping(&mut self) {
+        // The buffer takes everything; an error says that a close frame has been sent before.
+        let _ = self.speak(|protocol, shim| {
+            protocol.write(shim, Message::Ping(Bytes::new()))?;
+            protocol.flush(shim)
+        });
+    }
+
+    /// Puts the answer to the client's close frame, if there is one, before all that waits. It may only be called when
+    /// no more is read.
+    pub(super) fn answer_close(&mut self) {
+        self.drop_frames();
+        // The error says that the connection is closed with that, as far as the protocol is concerned.
+        let _ = self.speak(|protocol, shim| protocol.flush(shim));
+    }
+
+    /// Has tungstenite write into our buffer.
+    fn speak<T>(
+        &mut self,
+        speak: impl FnOnce(&mut WebSocketContext, &mut Shim<'_, '_, S>) -> T,
+    ) -> T {
+        let mut shim = Shim {
+            stream: &mut self.stream,
+            control: &mut self.control,
+            heard: &mut self.heard,
+            cx: &mut Context::from_waker(std::task::Waker::noop()),
+        };
+        speak(&mut self.protocol, &mut shim)
+    }
+
+    /// Drops what waits, but for a frame that is half written.
+    fn drop_frames(&mut self) {
+        self.frames.truncate(usize::from(self.written > 0));
     }
 
     /// The next message of the client.
@@ -82,11 +156,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let mut shim = Shim {
             stream: &mut self.stream,
             control: &mut self.control,
+            heard: &mut self.heard,
             cx,
         };
         match self.protocol.read(&mut shim) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                if self.control.len() > self.control_written {
+                if self.owes_control() {
                     // A pong has come up while reading, and writing comes before reading: once more.
                     cx.waker().wake_by_ref();
                 }
@@ -140,22 +215,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Begins the closing handshake: the close frame goes behind what is half written, everything else is dropped.
     pub(super) fn start_close(&mut self, reason: CloseReason) {
-        if self.written == 0 {
-            self.frames.clear();
-        } else {
-            self.frames.truncate(1);
-        }
+        self.drop_frames();
         let frame = CloseFrame {
             code: CloseCode::from(reason.code()),
             reason: reason.text().into(),
         };
-        let mut shim = Shim {
-            stream: &mut self.stream,
-            control: &mut self.control,
-            cx: &mut Context::from_waker(std::task::Waker::noop()),
-        };
         // The buffer takes everything; an error says that a close frame has been sent before.
-        let _ = self.protocol.close(&mut shim, Some(frame));
+        let _ = self.speak(|protocol, shim| protocol.close(shim, Some(frame)));
     }
 
     /// Writes all that is left.
@@ -169,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             {
                 let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
                 self.written += nonzero(written)?;
+                self.taken += written as u64;
                 self.needs_flush = true;
             }
             self.written = 0;
@@ -190,6 +257,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
+    /// What the system knows of the TCP connection.
+    pub(super) fn line(&self) -> Option<Line>
+    where
+        S: Wire,
+    {
+        line::look(self.stream.tcp())
+    }
+
+    /// Whether the client will send nothing more. What it sent before may still be unread.
+    pub(super) fn client_has_left(&self) -> bool
+    where
+        S: Wire,
+    {
+        line::has_left(self.stream.tcp())
+    }
+
+    /// The connection is over: what waits for the client in the system waits only so long for an acknowledgement.
+    pub(super) fn give_up_after(&self, silence: Duration)
+    where
+        S: Wire,
+    {
+        line::give_up_after(self.stream.tcp(), silence);
+    }
+
     /// Ends the stream: TLS says that nothing more will come.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
@@ -204,6 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
             self.control_written += nonzero(written)?;
+            self.taken += written as u64;
             self.needs_flush = true;
         }
         if self.control_written > 0 {
@@ -218,9 +310,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Writes frames once; returns how many bytes of them went out.
     fn poll_frames(&mut self, cx: &mut Context<'_>, queue: &SendQueue) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+        // Writes may end within frames for ever; where something is to overtake them, one must end with a frame.
+        let most = if self.owes_control() {
+            1
+        } else {
+            FRAMES_PER_WRITE
+        };
         let mut skip = self.written;
         let mut count = 0;
-        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+        for (slice, frame) in slices.iter_mut().zip(&self.frames).take(most) {
             *slice = IoSlice::new(frame.bytes().get(skip..).unwrap_or_default());
             skip = 0;
             count += 1;
@@ -228,6 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let slices = slices.get(..count).unwrap_or_default();
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
         nonzero(written)?;
+        self.taken += written as u64;
         self.needs_flush = true;
         let mut rest = self.written + written;
         let mut frames = 0;
@@ -258,6 +357,7 @@ fn nonzero(written: usize) -> io::Result<usize> {
 struct Shim<'a, 'b, S> {
     stream: &'a mut S,
     control: &'a mut Vec<u8>,
+    heard: &'a mut bool,
     cx: &'a mut Context<'b>,
 }
 
@@ -265,7 +365,11 @@ impl<S: AsyncRead + Unpin> Read for Shim<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(buffer);
         match Pin::new(&mut *self.stream).poll_read(self.cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
+            Poll::Ready(Ok(())) => {
+                let len = buffer.filled().len();
+                *self.heard |= len > 0;
+                Ok(len)
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }

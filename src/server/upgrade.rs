@@ -74,7 +74,7 @@ pub(super) async fn upgrade(
 async fn serve(shared: Arc<Shared>, opening: Pin<Box<impl Future<Output = Option<Opened>>>>) {
     let opened = opening.await;
     if let Some((connection, socket)) = opened {
-        session::run(&shared.hub, connection, socket, shared.limits).await;
+        session::run(&shared.hub, connection, socket, &shared.limits).await;
     }
 }
 

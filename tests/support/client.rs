@@ -292,11 +292,15 @@ impl Client {
         in_time("the close", rest).await;
     }
 
+    /// The next message; the server's pings are answered on the way.
     async fn message(&mut self, what: &str) -> Message {
-        match in_time(what, self.socket.next()).await {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => panic!("{error} in place of {what}"),
-            None => panic!("the end in place of {what}"),
+        loop {
+            match in_time(what, self.socket.next()).await {
+                Some(Ok(Message::Ping(_))) => {}
+                Some(Ok(message)) => return message,
+                Some(Err(error)) => panic!("{error} in place of {what}"),
+                None => panic!("the end in place of {what}"),
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `[limits]` and `[connection]`: what a client may send and how much may wait for it; and what one of them asks of the other.
 
+use std::time::Duration;
+
 use super::super::reader::{Bounds, Reader, Sourced};
-use super::super::units::show_size;
+use super::super::units::{show_duration, show_size};
 use super::super::{Connection, Presence};
 use super::{DAY, GIB, HOUR, KIB, MIB, MINUTE, SECOND, is_host, narrow};
 use crate::protocol::Limits;
@@ -63,6 +65,18 @@ pub(super) fn connection(mut reader: Reader<'_>) -> Connection {
                 why: "it is how a connection that broke in silence is noticed",
             },
         ),
+        ping_interval: ping(
+            &mut reader,
+            "ping_interval",
+            25 * SECOND,
+            "a client that broke in silence is taken for present that long, and the ping after it",
+        ),
+        ping_timeout: ping(
+            &mut reader,
+            "ping_timeout",
+            20 * SECOND,
+            "a client that broke in silence is taken for present that long after the ping",
+        ),
         max_connections: narrow(reader.count(
             "max_connections",
             100_000,
@@ -113,6 +127,33 @@ pub(super) fn connection(mut reader: Reader<'_>) -> Connection {
     };
     reader.finish();
     connection
+}
+
+/// A time around pings, of which zero means none.
+fn ping(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    default: Duration,
+    why: &'static str,
+) -> Duration {
+    let bounds = Bounds {
+        min: Duration::ZERO,
+        max: HOUR,
+        why,
+    };
+    let time = reader.duration(key, default, &bounds);
+    if !time.is_zero() && time < SECOND {
+        let origin = reader.origin_of(key);
+        reader.report(
+            &origin,
+            key,
+            format!(
+                "must be at least 1s, or 0s for no pings, and is {}: clients on slow links need longer to answer",
+                show_duration(time)
+            ),
+        );
+    }
+    time
 }
 
 /// What a frame has around its data, in bytes: the longest names of a channel, an event and a storage key, in characters

@@ -172,6 +172,24 @@ fn presence(mut reader: Reader<'_>) -> Presence {
                 why: "whoever is gone would stay in every list that long",
             },
         ),
+        fanout_bytes_per_second: reader.size(
+            "fanout_bytes_per_second",
+            8 * MIB,
+            &Bounds {
+                min: 64 * KIB,
+                max: 1024 * GIB,
+                why: "less makes ordinary members wait, and it keeps one member from crowding out those on slow links",
+            },
+        ),
+        fanout_burst_bytes: reader.size(
+            "fanout_burst_bytes",
+            64 * MIB,
+            &Bounds {
+                min: 64 * KIB,
+                max: 1024 * GIB,
+                why: "less makes ordinary members wait, and it keeps one member from crowding out those on slow links",
+            },
+        ),
     };
     reader.finish();
     presence

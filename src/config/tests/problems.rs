@@ -175,6 +175,26 @@ fn bad_values_name_the_line_the_key_and_the_mend() {
             "between 1s and 1d",
         ),
         (
+            "[connection]\nping_interval = \"2h\"",
+            "10: connection.ping_interval",
+            "between 0s and 1h",
+        ),
+        (
+            "[connection]\nping_timeout = \"999ms\"",
+            "10: connection.ping_timeout",
+            "must be at least 1s, or 0s for no pings, and is 999ms",
+        ),
+        (
+            "[presence]\nfanout_bytes_per_second = 65535",
+            "10: presence.fanout_bytes_per_second",
+            "between 64KiB and 1024GiB",
+        ),
+        (
+            "[presence]\nfanout_burst_bytes = 0",
+            "10: presence.fanout_burst_bytes",
+            "between 64KiB and 1024GiB",
+        ),
+        (
             "[connection]\nmax_connections = 0",
             "10: connection.max_connections",
             "between 1 and 1000000",

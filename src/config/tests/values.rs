@@ -30,6 +30,8 @@ fn what_has_a_default_may_be_left_out() {
             channel_bytes: 102_400,
             boot_grace: Duration::from_secs(30),
             disconnect_grace: Duration::ZERO,
+            fanout_bytes_per_second: 8_388_608,
+            fanout_burst_bytes: 67_108_864,
         }
     );
     assert_eq!(
@@ -37,6 +39,8 @@ fn what_has_a_default_may_be_left_out() {
         Connection {
             max_lifetime: Duration::from_secs(7_200),
             idle_timeout: Duration::from_secs(600),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
             max_connections: 100_000,
             max_subscriptions: 1_000,
             frame_bytes: 131_072,
@@ -125,9 +129,13 @@ umd_bytes = 2000
 channel_bytes = 204800
 boot_grace = "0s"
 disconnect_grace = "1500ms"
+fanout_bytes_per_second = "1MiB"
+fanout_burst_bytes = "16MiB"
 [connection]
 max_lifetime = "1d"
 idle_timeout = "5m"
+ping_interval = "1m"
+ping_timeout = "0s"
 max_connections = 7
 max_subscriptions = 8
 frame_bytes = "64KiB"
@@ -205,6 +213,8 @@ format = "json"
             channel_bytes: 204_800,
             boot_grace: Duration::ZERO,
             disconnect_grace: Duration::from_millis(1_500),
+            fanout_bytes_per_second: 1 << 20,
+            fanout_burst_bytes: 1 << 24,
         }
     );
     assert_eq!(
@@ -212,6 +222,8 @@ format = "json"
         Connection {
             max_lifetime: Duration::from_secs(86_400),
             idle_timeout: Duration::from_secs(300),
+            ping_interval: Duration::from_secs(60),
+            ping_timeout: Duration::ZERO,
             max_connections: 7,
             max_subscriptions: 8,
             frame_bytes: 65_536,

@@ -28,6 +28,8 @@ fn settings() -> Settings {
         channel_bytes: 102_400,
         boot_grace: Duration::from_secs(3_600),
         disconnect_grace: Duration::ZERO,
+        fanout_bytes_per_second: 1 << 40,
+        fanout_burst_bytes: 1 << 40,
         max_lifetime: Duration::from_secs(3_600),
         max_connections: 1_000,
         max_subscriptions: 100,

@@ -225,7 +225,7 @@ async fn text_is_utf_8() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_goodbye_is_answered() {
-    assert_eq!(play(Setup::new(), closing::cases()).await, 41);
+    assert_eq!(play(Setup::new(), closing::cases()).await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

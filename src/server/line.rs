@@ -1,0 +1,197 @@
+//! What the system knows of a TCP connection: how much of what was sent has arrived, and whether the other side has left.
+//!
+//! The system is asked by way of its socket diagnostics (netlink), because that needs no unsafe code: what comes back has
+//! in it what `SIOCOUTQ` and `TCP_INFO` would tell. Where a system has none (a sandbox without netlink) nobody knows.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
+use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{recv, sendto, socket_with};
+use tokio::net::TcpStream;
+use tracing::warn;
+
+/// How far a connection's bytes have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Bytes that the other side has acknowledged, since the connection began.
+    pub(super) acknowledged: u64,
+    /// Bytes that it has not.
+    pub(super) waiting: u64,
+}
+
+/// The socket that the system is asked by, for all connections; an answer is there when the question has been sent.
+static DIAGNOSTICS: LazyLock<Option<Mutex<OwnedFd>>> = LazyLock::new(|| {
+    let flags = SocketFlags::CLOEXEC;
+    match socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        flags,
+        Some(SOCK_DIAG),
+    ) {
+        Ok(socket) => Some(Mutex::new(socket)),
+        Err(error) => {
+            warn!(%error, "the system does not tell what clients have acknowledged: slow ones may be taken for dead");
+            None
+        }
+    }
+});
+
+// Of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
+const NLM_F_REQUEST: u16 = 1;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const INET_DIAG_INFO: u16 = 2;
+const IPPROTO_TCP: u8 = 6;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// The header of a message, in bytes.
+const HEADER: usize = 16;
+/// Where the message's own part has the bytes that wait.
+const WAITING: usize = HEADER + 60;
+/// Where the message's attributes begin.
+const ATTRIBUTES: usize = HEADER + 72;
+/// Where `tcp_info` has the bytes that are acknowledged.
+const ACKNOWLEDGED: usize = 120;
+
+/// Asks the system; `None` where it does not tell.
+pub(super) fn look(stream: &TcpStream) -> Option<Line> {
+    let question = question(stream.local_addr().ok()?, stream.peer_addr().ok()?);
+    let socket = DIAGNOSTICS.as_ref()?.lock();
+    let to = SocketAddrNetlink::new(0, 0);
+    sendto(&*socket, &question, SendFlags::empty(), &to).ok()?;
+    let mut answer = [0; 2_048];
+    let (len, _) = recv(&*socket, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
+    read_answer(answer.get(..len)?)
+}
+
+/// Asks for one TCP connection, and for its `tcp_info`.
+fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + 56);
+    bytes.extend(72_u32.to_ne_bytes());
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend([0; 8]);
+    let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
+    bytes.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
+    // In any state.
+    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend(local.port().to_be_bytes());
+    bytes.extend(peer.port().to_be_bytes());
+    for address in [local, peer] {
+        match address {
+            SocketAddr::V4(v4) => {
+                bytes.extend(v4.ip().octets());
+                bytes.extend([0; 12]);
+            }
+            SocketAddr::V6(v6) => bytes.extend(v6.ip().octets()),
+        }
+    }
+    let interface = match peer {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(v6) => v6.scope_id(),
+    };
+    bytes.extend(interface.to_ne_bytes());
+    // No cookie: any socket with these addresses.
+    bytes.extend([0xff; 8]);
+    bytes
+}
+
+fn read_answer(answer: &[u8]) -> Option<Line> {
+    if u16::from_ne_bytes(part(answer, 4)?) != SOCK_DIAG_BY_FAMILY {
+        return None;
+    }
+    let waiting = u32::from_ne_bytes(part(answer, WAITING)?);
+    let mut at = ATTRIBUTES;
+    loop {
+        let len = usize::from(u16::from_ne_bytes(part(answer, at)?));
+        if u16::from_ne_bytes(part(answer, at + 2)?) == INET_DIAG_INFO {
+            return Some(Line {
+                acknowledged: u64::from_ne_bytes(part(answer, at + 4 + ACKNOWLEDGED)?),
+                waiting: waiting.into(),
+            });
+        }
+        // Attributes begin at multiples of four; none is shorter than its header.
+        at += len.max(4).next_multiple_of(4);
+    }
+}
+
+fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+/// Whether the other side will send nothing more. What it sent before may still be unread.
+pub(super) fn has_left(stream: &TcpStream) -> bool {
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+        && polled.iter().any(|fd| fd.revents().intersects(gone))
+}
+
+/// Has the system give a connection up, and what waits for it, when nothing of that is acknowledged for so long.
+///
+/// It is for connections that are over. Of one that lives the system is too quick to say so: to a window that stays smaller
+/// than a segment it counts the time from the first probe on, however many bytes are acknowledged meanwhile (measured
+/// on loopback: a reader that took 1 Mbit/s through a small buffer was given up when that time was over).
+pub(super) fn give_up_after(stream: &TcpStream, silence: Duration) {
+    let millis = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+    // Without it the system gives up too, only later.
+    let _ = set_tcp_user_timeout(stream, millis);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    async fn pair(address: &str) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let client = TcpStream::connect((to.ip().to_canonical(), to.port())).await;
+        (client.unwrap(), listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_waits_and_then_is_acknowledged() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (mut client, server) = pair(address).await;
+            let before = look(&client).unwrap();
+            // The other side takes some megabytes that nobody reads, and then no more.
+            let chunk = [0; 65_536];
+            let mut sent = 0;
+            while let Ok(Ok(len)) =
+                tokio::time::timeout(Duration::from_millis(100), client.write(&chunk)).await
+            {
+                sent += len as u64;
+            }
+            let after = look(&client).unwrap();
+            assert!(after.waiting > 0, "{after:?}");
+            let acknowledged = after.acknowledged - before.acknowledged;
+            assert_eq!(acknowledged + after.waiting - before.waiting, sent);
+            assert!(!has_left(&client));
+            drop(server);
+            assert!(has_left(&client));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_none_tells_nothing() {
+        assert_eq!(read_answer(&[]), None);
+        assert_eq!(read_answer(&[0; 36]), None);
+        let mut answer = vec![0; ATTRIBUTES];
+        answer.splice(4..6, SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        assert_eq!(read_answer(&answer), None);
+        answer.extend([0; 64]);
+        assert_eq!(read_answer(&answer), None);
+    }
+}
