@@ -20,7 +20,8 @@ const LOOKS: u32 = 4;
 pub(super) struct Liveness {
     terms: Option<Terms>,
     heard: Instant,
-    ping: Option<Ping>,
+    /// Boxed, because it is seldom there.
+    ping: Option<Box<Ping>>,
 }
 
 /// What the operator has set.
@@ -119,14 +120,14 @@ impl Liveness {
         }
         match &self.ping {
             None => {
-                self.ping = Some(Ping {
+                self.ping = Some(Box::new(Ping {
                     life: now,
                     // Soon, so that it is known whether the ping arrived when it was sent, or had much to overtake.
                     look: now + terms.timeout / (2 * LOOKS),
                     last: None,
                     end: None,
                     arrived: false,
-                });
+                }));
                 Some(Need::Ping)
             }
             Some(ping) if ping.arrived => Some(Need::Drop),

@@ -77,19 +77,21 @@ async fn converse<S: Wire>(
     limits: &Limits,
 ) -> Option<CloseReason> {
     let start = Instant::now();
-    let deadlines = Deadlines::new(connection, &limits.times, start);
-    let mut session = Session {
+    let rate = f64::from(limits.frames_per_second);
+    // Boxed, because a future has room twice for what is moved into it.
+    let mut session = Box::new(Session {
         hub,
         connection,
         socket,
-        timer: pin!(sleep_until(deadlines.next())),
-        deadlines,
+        timer: pin!(sleep_until(start)),
+        deadlines: Deadlines::new(connection, &limits.times, start),
+        rate: Bucket::new(rate, 2.0 * rate, start.into_std()),
         ahead: Ahead::default(),
         left: None,
-    };
-    let rate = f64::from(limits.frames_per_second);
-    let rate = Bucket::new(rate, 2.0 * rate, start.into_std());
-    let Err(Over(reason)) = session.talk(rate).await;
+    });
+    let first = session.deadlines.next();
+    session.timer.as_mut().reset(first);
+    let Err(Over(reason)) = session.talk().await;
     reason
 }
 
@@ -99,6 +101,8 @@ struct Session<'a, S> {
     socket: &'a mut Socket<S>,
     timer: Pin<&'a mut Sleep>,
     deadlines: Deadlines,
+    /// How fast the client may send.
+    rate: Bucket,
     ahead: Ahead,
     /// When it was found that a hasty client had left.
     left: Option<Instant>,
@@ -121,7 +125,7 @@ enum Wait {
 
 impl<S: Wire> Session<'_, S> {
     /// Until it is over.
-    async fn talk(&mut self, mut rate: Bucket) -> Result<Infallible, Over> {
+    async fn talk(&mut self) -> Result<Infallible, Over> {
         let (hub, connection) = (self.hub, self.connection);
         if connection.has_auto_subscriptions() {
             let work = Box::pin(hub.auto_subscribe(connection));
@@ -136,8 +140,8 @@ impl<S: Wire> Session<'_, S> {
                 _ => continue,
             }
             let now = Instant::now().into_std();
-            rate.spend(1.0, now);
-            let wait = rate.until(0.0, now);
+            self.rate.spend(1.0, now);
+            let wait = self.rate.until(0.0, now);
             if !wait.is_zero() {
                 self.hold_back(wait).await?;
             }
