@@ -46,13 +46,15 @@ pub(super) struct Limits {
 /// What a session has to react to.
 enum Event {
     Message(Message),
-    /// The client is gone, or has said goodbye.
-    Gone,
-    Close(CloseReason),
+    /// Nothing more can be read; what was read before is still to be done.
+    End(Over),
+    /// The client is gone, or is to be closed, whatever it has sent.
+    Over(Over),
     Timer,
 }
 
 /// The conversation is over: why the server closes it, or `None` where the client has.
+#[derive(Debug, Clone, Copy)]
 struct Over(Option<CloseReason>);
 
 /// Serves a connection until it is over.
@@ -78,12 +80,13 @@ async fn converse<S: Wire>(
 ) -> Option<CloseReason> {
     let start = Instant::now();
     let rate = f64::from(limits.frames_per_second);
+    let timer = pin!(sleep_until(start));
     // Boxed, because a future has room twice for what is moved into it.
     let mut session = Box::new(Session {
         hub,
         connection,
         socket,
-        timer: pin!(sleep_until(start)),
+        timer,
         deadlines: Deadlines::new(connection, &limits.times, start),
         rate: Bucket::new(rate, 2.0 * rate, start.into_std()),
         ahead: Ahead::default(),
@@ -113,6 +116,8 @@ struct Session<'a, S> {
 struct Ahead {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// What comes behind them, if that is the end.
+    end: Option<Over>,
 }
 
 /// What a session waits for without going on to the next message.
@@ -164,11 +169,13 @@ impl<S: Wire> Session<'_, S> {
         if let Some(message) = self.ahead.pop() {
             return Ok(message);
         }
+        if let Some(over) = self.ahead.end {
+            return Err(over);
+        }
         loop {
             match poll_fn(|cx| self.poll_event(cx, true)).await {
                 Event::Message(message) => return Ok(message),
-                Event::Gone => return Err(Over(None)),
-                Event::Close(reason) => return Err(Over(Some(reason))),
+                Event::End(over) | Event::Over(over) => return Err(over),
                 Event::Timer => self.strike()?,
             }
         }
@@ -200,10 +207,14 @@ impl<S: Wire> Session<'_, S> {
         self.deadlines.rest(Instant::now(), is_request);
         self.timer.as_mut().reset(self.deadlines.next());
         let over = loop {
-            let reads = is_request && self.ahead.bytes < READ_AHEAD;
-            let event = poll_fn(|cx| match work.as_mut().poll(cx) {
-                Poll::Ready(done) => Poll::Ready(Ok(done)),
-                Poll::Pending => self.poll_event(cx, reads).map(Err),
+            let reads = is_request && self.ahead.has_room();
+            let event = poll_fn(|cx| match (work.as_mut().poll(cx), self.ahead.end) {
+                (Poll::Ready(done), _) => Poll::Ready(Ok(done)),
+                // Leaving waits for no turn, and takes with it what does.
+                (_, Some(over)) if self.connection.waits_for_its_turn() => {
+                    Poll::Ready(Err(Event::Over(over)))
+                }
+                _ => self.poll_event(cx, reads).map(Err),
             });
             match event.await {
                 Ok(done) => {
@@ -211,9 +222,10 @@ impl<S: Wire> Session<'_, S> {
                     self.timer.as_mut().reset(self.deadlines.next());
                     return Ok(done);
                 }
-                Err(Event::Message(Message::Close(_)) | Event::Gone) => break Over(None),
+                Err(Event::Message(Message::Close(_))) => self.ahead.end = Some(Over(None)),
                 Err(Event::Message(message)) => self.ahead.push(message),
-                Err(Event::Close(reason)) => break Over(Some(reason)),
+                Err(Event::End(over)) => self.ahead.end = Some(over),
+                Err(Event::Over(over)) => break over,
                 Err(Event::Timer) => {
                     if let Err(over) = self.strike() {
                         break over;
@@ -300,8 +312,10 @@ impl<S: Wire> Session<'_, S> {
             self.deadlines.wrote(Instant::now());
         }
         match wrote {
-            Poll::Ready(Ok(Wrote::Close(reason))) => return Poll::Ready(Event::Close(reason)),
-            Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
+            Poll::Ready(Ok(Wrote::Close(reason))) => {
+                return Poll::Ready(Event::Over(Over(Some(reason))));
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Event::Over(self.failed(&error))),
             Poll::Pending => {}
         }
         if !reads {
@@ -315,28 +329,34 @@ impl<S: Wire> Session<'_, S> {
         }
         read.map(|read| match read {
             Ok(message) => Event::Message(message),
-            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
-                Event::Close(CloseReason::TooBig)
-            }
-            Err(Error::Utf8(_)) => Event::Close(CloseReason::InvalidText),
-            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Event::Gone,
-            Err(Error::Protocol(_)) => Event::Close(CloseReason::Protocol),
-            Err(Error::Io(error)) => self.failed(&error),
-            Err(_) => Event::Gone,
+            Err(error) => Event::End(match error {
+                Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                    Over(Some(CloseReason::TooBig))
+                }
+                Error::Utf8(_) => Over(Some(CloseReason::InvalidText)),
+                Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Over(None),
+                Error::Protocol(_) => Over(Some(CloseReason::Protocol)),
+                Error::Io(error) => self.failed(&error),
+                _ => Over(None),
+            }),
         })
     }
 
     /// The stream has failed.
-    fn failed(&self, error: &std::io::Error) -> Event {
+    fn failed(&self, error: &std::io::Error) -> Over {
         if error.kind() == std::io::ErrorKind::TimedOut {
             // The system has given the client up: the network is in the way, or the client was there no more.
             self.note_silent();
         }
-        Event::Gone
+        Over(None)
     }
 }
 
 impl Ahead {
+    fn has_room(&self) -> bool {
+        self.bytes < READ_AHEAD && self.end.is_none()
+    }
+
     fn push(&mut self, message: Message) {
         if matches!(message, Message::Text(_) | Message::Binary(_)) {
             self.bytes += message.len() + MESSAGE_OVERHEAD;

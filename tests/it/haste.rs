@@ -133,6 +133,34 @@ async fn what_a_hasty_client_sent_before_it_left_is_done() {
 }
 
 #[tokio::test]
+async fn what_is_sent_behind_a_request_that_takes_its_time_is_done_before_the_goodbye() {
+    let server = Server::start();
+    let (mut pam, _) = Client::join(&server, "Pam", "a").await;
+    let mut jim = Client::jim(&server, "a").await;
+    jim.send(r#"{"channel":"a","event":"say","data":"first"}"#)
+        .await;
+    let message = jim.next_json().await;
+    assert_eq!(pam.next_json().await["data"], "first");
+    // It is answered when it is on disk.
+    let reaction = json!({"messageId": message["id"], "reaction": "wave", "action": "add"});
+    let reaction = json!({"channel": "a", "event": "hotsock.messageReaction", "data": reaction});
+    let messages = (0..5).map(|n| json!({"channel": "a", "event": "say", "data": n}));
+    let frames = std::iter::once(reaction).chain(messages);
+    for frame in frames {
+        let frame = Message::text(frame.to_string());
+        jim.socket.feed(frame).await.unwrap();
+    }
+    jim.close().await;
+    assert_eq!(
+        pam.next_json().await["event"],
+        "hotsock.messageReactionAdded"
+    );
+    for n in 0..5 {
+        assert_eq!(pam.next_json().await["data"], n);
+    }
+}
+
+#[tokio::test]
 async fn pings_of_websocket_are_no_frames_that_count() {
     let server = server(1);
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
