@@ -3,15 +3,10 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Client, Server, Setup, Token};
-
-fn has(program: &str) -> bool {
-    Command::new(program).arg("-V").output().is_ok()
-}
+use crate::support::{Client, Server, Setup, Token, has};
 
 /// Everything in a folder but the files that only say who uses it.
 fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {

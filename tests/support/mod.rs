@@ -11,6 +11,9 @@ mod receiver;
 mod server;
 mod token;
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 pub use client::{Client, tls};
@@ -29,5 +32,24 @@ pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Whether a program is installed.
+pub fn has(program: &str) -> bool {
+    Command::new(program).arg("-V").output().is_ok()
+}
+
+/// Copies a folder of files and folders.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }

@@ -63,8 +63,11 @@ impl Setup {
     }
 
     /// Starts the binary through another program.
-    pub fn through(mut self, command: &[&str]) -> Self {
-        self.through = command.iter().map(|&word| word.to_owned()).collect();
+    pub fn through<W: AsRef<str>>(mut self, command: &[W]) -> Self {
+        self.through = command
+            .iter()
+            .map(|word| word.as_ref().to_owned())
+            .collect();
         self
     }
 
@@ -88,6 +91,11 @@ impl Setup {
     /// Starts a server and waits until it is ready.
     pub fn start(self) -> Server {
         Server::start_with(self)
+    }
+
+    /// Everything but the process, which [`Server::run_again`] starts.
+    pub fn prepared(self) -> Server {
+        Server::prepare(self)
     }
 
     /// Runs the binary where it must refuse to start; returns how it ended and what it said.
@@ -200,6 +208,21 @@ impl Server {
     /// Runs the binary where it must refuse to start; returns how it ended and what it said.
     pub fn refused_start(&self) -> (ExitStatus, String) {
         Process::start(&mut self.command()).ended()
+    }
+
+    /// Runs the binary until it ends, and returns what it said; `None` where it comes up.
+    pub fn died(&self) -> Option<String> {
+        let process = Process::start(&mut self.command());
+        match process.line(" ready listen=") {
+            Some(_) => None,
+            None => Some(process.ended().1),
+        }
+    }
+
+    /// Starts the binary through another program from now on.
+    pub fn through(mut self, command: &[&str]) -> Self {
+        self.setup = self.setup.through(command);
+        self
     }
 
     fn command(&self) -> Command {

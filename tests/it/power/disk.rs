@@ -1,0 +1,126 @@
+//! A disk that can be copied at one moment.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::ioctl_ficlone;
+use tempfile::TempDir;
+
+/// An ext4 file system whose disk is a file that can be copied in one step.
+pub(super) struct Disk {
+    // In the order in which they have to go.
+    inner: Mount,
+    outer: Mount,
+    _folder: TempDir,
+}
+
+impl Disk {
+    /// Makes one of so many MiB; `None`, and a word about it, where that is not possible here.
+    pub(super) fn make(mebibytes: u64) -> Option<Self> {
+        let skip = |why: &str| {
+            eprintln!("SKIPPED: {why}");
+            None
+        };
+        if !rustix::process::geteuid().is_root() {
+            return skip("to cut the power of a file system takes root");
+        }
+        for program in ["mkfs.xfs", "mkfs.ext4", "mount"] {
+            if Command::new(program).arg("-V").output().is_err() {
+                return skip(&format!("{program} is not installed"));
+            }
+        }
+        let folder = TempDir::new().unwrap();
+        let pool = folder.path().join("pool");
+        sized(&pool, 4 << 30);
+        run("mkfs.xfs", &["-q", "-m", "reflink=1", path(&pool)]);
+        let Some(outer) = Mount::of(&pool, &folder.path().join("outer"), &[]) else {
+            return skip("no loop device can be mounted here");
+        };
+        let image = outer.path.join("disk");
+        sized(&image, mebibytes << 20);
+        run("mkfs.ext4", &["-q", "-F", path(&image)]);
+        let inner = Mount::of(&image, &folder.path().join("inner"), &[]).unwrap();
+        Some(Self {
+            inner,
+            outer,
+            _folder: folder,
+        })
+    }
+
+    /// Where it is mounted.
+    pub(super) fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Copies the disk as it is now. The file system below does not let anybody write meanwhile.
+    pub(super) fn copy(&self, name: &str) {
+        let from = File::open(self.outer.path.join("disk")).unwrap();
+        let to = File::create_new(self.outer.path.join(name)).unwrap();
+        ioctl_ficlone(&to, &from).unwrap();
+    }
+
+    /// Mounts a copy, which is when its journal is played back.
+    pub(super) fn mount_copy(&self, name: &str) -> Mount {
+        let folder = self.outer.path.with_file_name("copy");
+        Mount::of(&self.outer.path.join(name), &folder, &[]).unwrap()
+    }
+
+    /// Gives its room back.
+    pub(super) fn remove_copy(&self, name: &str) {
+        fs::remove_file(self.outer.path.join(name)).unwrap();
+    }
+}
+
+/// A file system that is mounted for as long as this is there.
+pub(crate) struct Mount {
+    path: PathBuf,
+}
+
+impl Mount {
+    /// Mounts an image.
+    pub(crate) fn of(image: &Path, at: &Path, options: &[&str]) -> Option<Self> {
+        let mut all = vec!["-o", "loop"];
+        all.extend(options);
+        all.extend([path(image), path(at)]);
+        Self::by(&all, at)
+    }
+
+    /// Mounts by any arguments.
+    pub(crate) fn by(arguments: &[&str], at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount").args(arguments).output().unwrap();
+        if !mounted.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&mounted.stderr));
+            return None;
+        }
+        Some(Self {
+            path: at.to_owned(),
+        })
+    }
+
+    /// Where.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily, because a server that was killed a moment ago may still be on its way out.
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
+
+fn sized(file: &Path, bytes: u64) {
+    File::create_new(file).unwrap().set_len(bytes).unwrap();
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let done = Command::new(program).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{program}: {done:?}");
+}
