@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rustix::fs::{Access, AtFlags, CWD};
+
 use crate::clock;
 use crate::config::{Config, Durability, show_duration, show_size};
 use crate::server;
@@ -49,7 +51,7 @@ pub(super) fn check_configuration(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Whether the directory, or the nearest one above it that exists, can be written to. Makes nothing that stays.
+/// Whether the directory, or the nearest one above it that exists, can be written to. Makes nothing.
 fn usable(data_dir: &Path) -> Result<(), String> {
     let mut dir = data_dir;
     while !dir.exists() {
@@ -67,16 +69,14 @@ fn usable(data_dir: &Path) -> Result<(), String> {
             dir.display()
         ));
     }
-    let probe = dir.join(format!(".rollcall-check-{}", std::process::id()));
-    match std::fs::File::create_new(&probe) {
-        Ok(_) => {
-            std::fs::remove_file(&probe).map_err(|error| format!("{}: {error}", probe.display()))
-        }
-        Err(error) => Err(format!(
-            "{} cannot be written to ({error}); let the user that rollcall runs as own it, or check as that user",
-            dir.display()
-        )),
-    }
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::accessat(CWD, dir, wanted, AtFlags::EACCESS).map_err(|error| {
+        format!(
+            "{} cannot be written to ({}); let the user that rollcall runs as own it, or check as that user",
+            dir.display(),
+            std::io::Error::from(error)
+        )
+    })
 }
 
 /// What works and is unwise.

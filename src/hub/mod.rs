@@ -224,7 +224,6 @@ impl Hub {
         });
         let first = outbox::first_changes(&hub.settings.events, &hub.store)?;
         let (roll_call, repairs) = hub.restore()?;
-        // Everything has been read and is sound: with the first commit, the copy that the start works with goes.
         hub.committer.submit(first, Delivery::default());
         hub.committer.submit(repairs, Delivery::default());
         *hub.roll_call.lock() = Some(roll_call);

@@ -247,11 +247,6 @@ impl<T> Worker<T> {
                 let mut changes = Changes::new();
                 before(&mut changes);
                 changes.apply_to(&mut batch, &mut self.outbox);
-                self.store
-                    .safeguard
-                    .lock()
-                    .release()
-                    .map_err(StoreError::Copy)?;
                 self.commit += 1;
                 let head = HeadRecord {
                     commit: self.commit,

@@ -145,6 +145,12 @@ pub(super) fn run_edit(channel: &str, run: [u8; 16], n: u32) -> Vec<u8> {
     key
 }
 
+/// Whether a key of a run is that of an edit, and not of a part of its base.
+pub(super) fn is_run_edit(key: &[u8]) -> bool {
+    let name = key.iter().position(|&byte| byte == 0);
+    name.is_some_and(|end| key.len() == end + 1 + 16 + 4)
+}
+
 /// Where a webhook stands.
 pub(super) fn cursor(webhook: &str) -> Vec<u8> {
     join(tag::CURSOR, webhook.as_bytes(), &[])
@@ -236,6 +242,8 @@ mod tests {
             channel in "[^\\p{Cc}]{1,20}", id: [u8; 16], part: u16, n in 1..u32::MAX
         ) {
             prop_assert!(run_base(&channel, id, part).starts_with(&run(&channel, id)));
+            prop_assert!(is_run_edit(&run_edit(&channel, id, n)));
+            prop_assert!(!is_run_edit(&run_base(&channel, id, part)));
             prop_assert!(run_base(&channel, id, part) < run_edit(&channel, id, n));
             prop_assert!(run_edit(&channel, id, n) < run_edit(&channel, id, n + 1));
         }

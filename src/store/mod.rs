@@ -3,8 +3,9 @@
 //! - [`Changes`]: what one change writes and removes, as records of the keyspaces
 //! - [`Committer`]: many changes made durable at once, in order; what waits for them is released afterwards
 //! - [`Outbox`](OutboxState): events out, in the order of the commits that they came with
-//! - [`Store`]: opening (with all the reasons to refuse, and a copy at hand until it is known to be sound), reading at
-//!   boot, single-use tokens
+//! - [`Store`]: opening, with all the reasons to refuse ([`OpenError`]); reading at boot, single-use tokens
+//! - `scratch`, `judge`, `log`: a database is read from end to end, of a copy, before the original is touched
+//! - [`room`]: the room on the disk
 //! - `pages`: how large a record may be, so that no page leaves the log; `contain`: calls into sled, which may panic
 //!
 //! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
@@ -13,22 +14,29 @@
 mod changes;
 mod committer;
 mod contain;
+mod judge;
 mod keys;
+mod log;
 mod messages;
 mod open;
+mod open_error;
+mod opening;
 mod outbox;
 mod pages;
 mod read;
 mod records;
-mod safeguard;
+pub mod room;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod tripwire;
 
 pub use changes::Changes;
 pub use committer::{Committer, Durability};
+pub use judge::Soundness;
 pub use messages::StoredMessage;
-pub use open::{OpenError, Options, Store};
+pub use open::{Options, Store};
+pub use open_error::OpenError;
 pub use outbox::{EventPage, ListAt, Occasion, OutboxState, RunId, StoredEvent, Trim};
 pub use records::{
     ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, OriginRecord, ReactionRecord,
@@ -44,9 +52,6 @@ pub enum StoreError {
     /// The disk did not take the data.
     #[error("the database's log cannot be made durable: {0}")]
     Sync(std::io::Error),
-    /// The copy that a start works with cannot be removed.
-    #[error("the copy of the database that a start works with cannot be removed: {0}")]
-    Copy(std::io::Error),
     /// The system has no thread for the commits.
     #[error("the thread that commits cannot be started: {0}")]
     Thread(std::io::Error),
