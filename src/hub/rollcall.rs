@@ -20,8 +20,8 @@ const FRAMES_AT_ONCE: usize = 1 << 20;
 const SETTLE: Duration = Duration::from_secs(1);
 /// How many channels' roll calls may be on their way to the disk: what they write and tell waits in memory meanwhile.
 const CHANNELS_AT_ONCE: usize = 16;
-/// How many stale connection records one commit removes.
-const CONNECTIONS_AT_ONCE: usize = 1_000;
+/// How many stale connection records one change removes, each with its event.
+const CONNECTIONS_AT_ONCE: usize = Changes::AT_ONCE / 2;
 
 /// The subscriptions and connections known before this start.
 #[derive(Debug, Default)]
@@ -186,7 +186,7 @@ impl Hub {
                 let mut state = channel.state.lock();
                 let mut bytes = 0;
                 while let Some((id, others)) = rest.split_first() {
-                    if bytes > FRAMES_AT_ONCE {
+                    if bytes > FRAMES_AT_ONCE || changes.len() >= Changes::AT_ONCE {
                         break;
                     }
                     rest = others;

@@ -27,9 +27,19 @@ impl Changes {
         self.entries.is_empty() && self.outbox.is_empty()
     }
 
+    /// How many records one change should have, about. What has more to do makes several changes of it.
+    pub const AT_ONCE: usize = 400;
+
     /// How many records change.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.outbox.len()
+    }
+
+    /// What they take, about, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.entries.iter();
+        let entries = entries.map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        entries.sum::<usize>() + self.outbox.iter().map(Operation::bytes).sum::<usize>()
     }
 
     /// Writes a connection.

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::contain::{contain, contain_store};
 use super::open::Inner;
 use super::outbox::Outbox;
+use super::pages::SEGMENT_BYTES;
 use super::records::{HeadRecord, encode};
 use super::{Changes, Store, StoreError, keys};
 
@@ -22,6 +23,11 @@ use super::{Changes, Store, StoreError, keys};
 /// came and went within one of them that the database grows without end (tried: joins and leaves, 1,000 at a time, keep 300
 /// bytes each; up to 250 at a time they keep nothing).
 const CHANGES_AT_ONCE: usize = 200;
+/// How many records these may have together: four each. A change that alone has more goes alone.
+const RECORDS_AT_ONCE: usize = 4 * CHANGES_AT_ONCE;
+/// And how many bytes: less than a segment of the log. sled takes what is in one of its segments for durable as soon as the
+/// next one begins, and may use again what that has replaced; but it is durable only when the commit is.
+const BYTES_AT_ONCE: usize = SEGMENT_BYTES / 2;
 /// In periodic durability, how long a commit may wait for the disk.
 const PERIOD: Duration = Duration::from_millis(500);
 /// How long a change that nobody waits for may wait for others to go along with.
@@ -71,6 +77,29 @@ struct Waiting<T> {
     since: Instant,
 }
 
+impl<T> Queue<T> {
+    /// How many of what waits go into the next commit.
+    fn next_commit(&self) -> usize {
+        let (mut count, mut records, mut bytes) = (0, 0, 0);
+        for waiting in &self.waiting {
+            match &waiting.work {
+                Work::Computed(_) => return count.max(1),
+                Work::Changes(changes) => {
+                    records += changes.len();
+                    bytes += changes.bytes();
+                }
+            }
+            let is_full =
+                count == CHANGES_AT_ONCE || records > RECORDS_AT_ONCE || bytes > BYTES_AT_ONCE;
+            if is_full && count > 0 {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+}
+
 /// What is submitted.
 enum Work {
     Changes(Changes),
@@ -117,6 +146,7 @@ impl<T: Send + 'static> Committer<T> {
             durability,
             commit: store.inner.last_commit,
             outbox: Outbox::open(&store.inner.tree)?,
+            durable_event: store.last_event(),
             unsynced: None,
         };
         let closing = Arc::clone(&shared);
@@ -217,6 +247,8 @@ struct Worker<T> {
     durability: Durability,
     commit: u64,
     outbox: Outbox,
+    /// The last sequence that is on disk.
+    durable_event: u64,
     /// Since when something waits for the disk; in commit durability never for longer than one commit.
     unsynced: Option<Instant>,
 }
@@ -251,6 +283,7 @@ impl<T> Worker<T> {
                 let head = HeadRecord {
                     commit: self.commit,
                     outbox: self.outbox.finish(&mut batch),
+                    periodic: self.durability == Durability::Periodic,
                 };
                 batch.insert(keys::HEAD, encode(&head));
                 self.store.applied.store(self.commit, Ordering::Release);
@@ -258,7 +291,9 @@ impl<T> Worker<T> {
                 self.unsynced.get_or_insert_with(Instant::now);
             }
             if let Some(since) = self.unsynced
-                && (self.durability == Durability::Commit || since.elapsed() >= PERIOD)
+                && (self.durability == Durability::Commit
+                    || since.elapsed() >= PERIOD
+                    || self.outbox.is_far_from(self.durable_event))
             {
                 self.sync()?;
             }
@@ -281,18 +316,7 @@ impl<T> Worker<T> {
             let now = Instant::now();
             let is_due = queue.due.is_some_and(|due| due <= now);
             if is_due || (queue.closed && !queue.waiting.is_empty()) {
-                let count = match queue.waiting.front() {
-                    Some(Waiting {
-                        work: Work::Computed(_),
-                        ..
-                    }) => 1,
-                    _ => queue
-                        .waiting
-                        .iter()
-                        .take(CHANGES_AT_ONCE)
-                        .take_while(|waiting| matches!(waiting.work, Work::Changes(_)))
-                        .count(),
-                };
+                let count = queue.next_commit();
                 let gathered: Vec<_> = queue.waiting.drain(..count).collect();
                 if queue.taken.is_none() {
                     queue.taken = gathered.first().map(|first| first.since);
@@ -323,6 +347,7 @@ impl<T> Worker<T> {
         self.store.log.sync_data().map_err(StoreError::Sync)?;
         self.store.synced.store(self.commit, Ordering::Release);
         self.store.tripwire.note(self.commit);
+        self.durable_event = self.outbox.last();
         self.unsynced = None;
         Ok(())
     }

@@ -13,8 +13,6 @@ use super::records::{MessageRecord, ReactionRecord, decode, encode};
 use super::{Changes, Store, StoreError, keys};
 use crate::protocol::MessageId;
 
-/// How many reactions one sweep removes with their message.
-const REACTIONS_AT_ONCE: usize = 1_000;
 /// How long, in seconds, a message that has expired stays in the database. Nobody can read it any more, but whoever was
 /// permitted to react to it while it was there may still be on the way to the disk, and must not be left without it.
 const LINGER: u64 = 10;
@@ -231,7 +229,7 @@ impl Store {
             return Ok(true);
         };
         let mut reactions = self.inner.tree.scan_prefix(keys::reactions(channel, id));
-        for reaction in reactions.by_ref().take(REACTIONS_AT_ONCE) {
+        for reaction in reactions.by_ref().take(Changes::AT_ONCE) {
             changes.remove(reaction?.0.to_vec());
         }
         if reactions.next().is_some() {

@@ -5,9 +5,6 @@ use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode
 use super::{Changes, Store, StoreError, keys, keys::tag};
 use crate::protocol::{ConnectionId, MessageId};
 
-/// How many records one sweep removes at the most (a few more with a message's reactions), to keep its commit short.
-const SWEEP: usize = 1_000;
-
 impl Store {
     /// Reads all subscriptions, channel by channel and in order of their sequence, with each channel's stored totals.
     ///
@@ -124,7 +121,7 @@ impl Store {
             let mut changes = Changes::new();
             let due = keys::expiry(0, &[])..keys::expiry(now.saturating_add(1), &[]);
             for entry in self.inner.tree.range(due).keys() {
-                if changes.len() >= SWEEP {
+                if changes.len() >= Changes::AT_ONCE {
                     break;
                 }
                 let entry = entry?;

@@ -212,6 +212,9 @@ pub(super) struct HeadRecord {
     pub(super) commit: u64,
     /// The outbox.
     pub(super) outbox: OutboxRecord,
+    /// Whether commits were told before they were on disk.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) periodic: bool,
 }
 
 /// The outbox as a whole.

@@ -1,7 +1,7 @@
 //! The store with a real database in a temporary folder.
 
-use std::fs;
-use std::os::unix::fs::FileExt as _;
+mod opening;
+
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -134,33 +134,6 @@ fn a_commit_that_fails_is_the_last_and_nobody_waits_for_another() {
 }
 
 #[test]
-fn a_second_opener_is_told_who_holds_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let _store = Store::open(&options(folder.path())).unwrap();
-    let error = Store::open(&options(folder.path())).unwrap_err();
-    assert!(matches!(error, OpenError::InUse { .. }));
-    assert!(error.to_string().contains(&std::process::id().to_string()));
-}
-
-#[test]
-fn a_newer_format_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    commit(folder.path(), |committer| fill(committer, 0..10));
-    let store = Store::open(&options(folder.path())).unwrap();
-    store
-        .inner
-        .tree
-        .insert(keys::SCHEMA, records::encode(&99u32))
-        .unwrap();
-    store.inner.db.flush().unwrap();
-    drop(store);
-    for _ in 0..2 {
-        let error = Store::open(&options(folder.path())).unwrap_err();
-        assert!(matches!(error, OpenError::NewerFormat { found: 99, .. }));
-    }
-}
-
-#[test]
 fn a_spent_token_stays_spent_until_it_expires() {
     let folder = tempfile::tempdir().unwrap();
     commit(folder.path(), |committer| {
@@ -239,6 +212,52 @@ fn what_nobody_waits_for_keeps_its_place_and_is_committed_without_others() {
     committer.submit_in_company(Changes::new(), 300);
     let alone = released.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(alone, [300]);
+    committer.finish();
+}
+
+#[test]
+fn a_commit_takes_no_more_records_and_bytes_than_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&options(folder.path())).unwrap();
+    let (sender, released) = mpsc::channel();
+    let committer = Committer::start(
+        &store,
+        Durability::Commit,
+        |_| {},
+        move |waiting: Vec<u64>| sender.send(waiting).unwrap(),
+        |error| panic!("{error}"),
+    )
+    .unwrap();
+    let (many, large) = (0..100, 100..200);
+    for n in many {
+        let mut changes = Changes::new();
+        for m in 0..100 {
+            changes.put_subscription("presence.a", n * 100 + m, &subscription(n));
+        }
+        committer.submit_in_company(changes, n);
+    }
+    for n in large {
+        let mut changes = Changes::new();
+        let document = vec![b'x'; 100_000];
+        changes.put_document(EventKind::MessagePublished, n, document);
+        committer.submit_in_company(changes, n);
+    }
+    // More than a commit should have, by itself.
+    let mut changes = Changes::new();
+    for m in 0..2_000 {
+        changes.remove_subscription("presence.a", m);
+    }
+    committer.submit_in_company(changes, 200);
+    let mut all = Vec::new();
+    while all.len() < 201 {
+        let commit = released.recv_timeout(Duration::from_secs(10)).unwrap();
+        let records: u64 = commit.iter().filter(|n| **n < 100).map(|_| 100).sum();
+        let bytes: u64 = commit.iter().filter(|n| **n >= 100).map(|_| 100_000).sum();
+        assert!(records <= 800 && bytes <= 1 << 20, "{commit:?}");
+        assert!(!commit.contains(&200) || commit.len() == 1, "{commit:?}");
+        all.extend(commit);
+    }
+    assert!(all.into_iter().eq(0..=200));
     committer.finish();
 }
 
@@ -341,71 +360,4 @@ fn events_are_read_alike_from_every_position_and_in_any_portion() {
     let members: EventKinds = [EventKind::MemberAdded].into_iter().collect();
     let some = all.iter().filter(|e| e.kind == EventKind::MemberAdded);
     assert!(read_all(members, 2, usize::MAX).iter().eq(some));
-}
-
-/// Damage anywhere either leaves everything readable or is noticed: it never passes for an older or an empty database.
-#[test]
-fn damage_is_noticed_or_harmless() {
-    let pristine = tempfile::tempdir().unwrap();
-    for round in 0..8 {
-        commit(pristine.path(), |committer| {
-            fill(committer, round * 200..(round + 1) * 200);
-        });
-    }
-    let expected = read(pristine.path()).unwrap();
-    let log = pristine.path().join("db/db");
-    let size = fs::metadata(&log).unwrap().len();
-    type Damage = Box<dyn Fn(&fs::File)>;
-    let mut damages: Vec<(String, Damage)> = vec![
-        ("emptied".into(), Box::new(|file| file.set_len(0).unwrap())),
-        (
-            "overwritten".into(),
-            Box::new(move |file| {
-                file.write_all_at(&vec![0x5a; size as usize], 0).unwrap();
-            }),
-        ),
-        (
-            "cut in half".into(),
-            Box::new(move |file| file.set_len(size / 2).unwrap()),
-        ),
-    ];
-    for step in 0..24 {
-        let at = size * step / 24 + 11;
-        damages.push((
-            format!("64 bytes at {at} of {size}"),
-            Box::new(move |file| file.write_all_at(&[0xa5; 64], at).unwrap()),
-        ));
-    }
-    let mut refused = 0;
-    for (name, damage) in damages {
-        let folder = tempfile::tempdir().unwrap();
-        copy(pristine.path(), folder.path());
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .open(folder.path().join("db/db"))
-            .unwrap();
-        damage(&file);
-        drop(file);
-        match read(folder.path()) {
-            Ok(found) => assert_eq!(found.len(), expected.len(), "silently lost: {name}"),
-            Err(error) => {
-                refused += 1;
-                assert!(!error.to_string().is_empty(), "{name}");
-            }
-        }
-    }
-    assert!(refused >= 3, "only {refused} noticed");
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -55,3 +55,49 @@ async fn a_feed_goes_on_where_its_reader_left_off_also_across_a_kill() {
     let events = read(&server, "types=hotsock.connected", Some(first)).await;
     assert_eq!(events[0].1, "rollcall.gap");
 }
+
+/// In periodic durability a crash may undo what has been told; its name is not given to anything else.
+#[tokio::test]
+async fn no_id_of_an_event_is_ever_used_again_by_another() {
+    let mut server = Setup::new()
+        .set("store", "durability = \"periodic\"")
+        .boot_grace("0s")
+        .start();
+    let types = "types=hotsock.memberAdded";
+    let read = async |server: &Server| {
+        let request = hyper::Request::builder()
+            .uri(format!("/events?follow=false&{types}&after=0"))
+            .header("authorization", format!("Bearer {API_KEY}"));
+        let answer = server.http(request.body(String::new()).unwrap()).await;
+        let mut events = Vec::new();
+        let mut id = String::new();
+        for line in answer.text.lines() {
+            if let Some(text) = line.strip_prefix("id: ") {
+                id = text.to_owned();
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                let event: serde_json::Value = serde_json::from_str(data).unwrap();
+                events.push((id.clone(), event["data"]["uid"].clone()));
+            }
+        }
+        events
+    };
+    read(&server).await;
+    let mut told = std::collections::BTreeMap::new();
+    for round in 0..6 {
+        for n in 0..4 {
+            let uid = format!("user-{round}-{n}");
+            let (client, _) = Client::join(&server, &uid, "presence.a").await;
+            for (id, uid) in read(&server).await {
+                let before = told.insert(id.clone(), uid.clone());
+                assert!(
+                    before.is_none_or(|before| before == uid),
+                    "{id} is {uid} too"
+                );
+            }
+            drop(client);
+        }
+        server.crash();
+    }
+    assert!(told.len() >= 20, "{told:?}");
+}

@@ -29,6 +29,9 @@ use crate::protocol::{EventKind, EventKinds};
 pub(super) use lists::Lists;
 pub use write::Occasion;
 
+/// How many sequences a start leaves out after a run in periodic durability. What such a run told last may be lost with a
+/// crash, and its sequences must not be used for other events.
+const GAP: u64 = 1 << 17;
 /// The kind of an event that tells nobody anything.
 const NOTE: u8 = u8::MAX;
 
@@ -105,6 +108,23 @@ pub(super) enum Operation {
     Trim { up_to: u64, freed: Freed },
 }
 
+impl Operation {
+    /// What it writes, about, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Put(entry) => {
+                entry.bytes
+                    + entry
+                        .rests
+                        .iter()
+                        .map(|(_, rest)| rest.len())
+                        .sum::<usize>()
+            }
+            Self::Keep { .. } | Self::Expire { .. } | Self::Trim { .. } => 0,
+        }
+    }
+}
+
 /// What is no more after a trim, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Freed {
@@ -178,7 +198,14 @@ impl Outbox {
     /// What the record of the last commit says, or an empty one; and which kinds are kept.
     pub(super) fn open(tree: &sled::Tree) -> Result<Self, StoreError> {
         let record = match tree.get(keys::HEAD)? {
-            Some(value) => decode::<HeadRecord>("meta", &value)?.outbox,
+            Some(value) => {
+                let head: HeadRecord = decode("meta", &value)?;
+                let mut outbox = head.outbox;
+                if head.periodic {
+                    outbox.last += GAP;
+                }
+                outbox
+            }
             None => {
                 let mut id = [0; 4];
                 // Without randomness the outbox is still in order; only another database's events look like ours.
@@ -199,6 +226,16 @@ impl Outbox {
             changed: false,
             kept_changed: false,
         })
+    }
+
+    /// Whether so many sequences have been given since this one that what gets lost with a crash must not become more.
+    pub(super) fn is_far_from(&self, durable: u64) -> bool {
+        self.record.last.saturating_sub(durable) >= GAP / 2
+    }
+
+    /// The last sequence given.
+    pub(super) fn last(&self) -> u64 {
+        self.record.last
     }
 
     pub(super) fn state(&self) -> OutboxState {

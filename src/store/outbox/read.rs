@@ -9,9 +9,6 @@ use crate::protocol::{ConnectionId, EventKind, EventKinds, RemovalReason, event_
 
 /// How many records one read looks at, at the most, whether it wants them or not.
 const LOOK_AT: usize = 4_096;
-/// How many records one trim removes, to keep its commit short. With the last event that still goes, a whole run of lists
-/// may go too: up to about 16 records for each KiB of a list.
-const TRIM: usize = 1_000;
 
 impl Store {
     /// The outbox, as far as it is durable.
@@ -130,6 +127,7 @@ impl Store {
 
     /// What may go: events from before `before` (Unix time in milliseconds), and the oldest until the rest is no
     /// [larger](OutboxState::is_larger_than) than `max_bytes`. A bounded number of them; call again, after it is committed, while there are any.
+    /// With the last event that goes a whole run of lists may go too: up to about 16 records for each KiB of a list.
     ///
     /// # Errors
     /// When the database or a record cannot be read.
@@ -156,7 +154,8 @@ impl Store {
                 if let Some(first) = keys::parse_entry(&key) {
                     let entry: EntryRecord = decode("outbox", &value)?;
                     let is_early = entry.at >= before;
-                    if (is_early && !state.is_larger_than(max_bytes)) || trim.changes.len() >= TRIM
+                    if (is_early && !state.is_larger_than(max_bytes))
+                        || trim.changes.len() >= Changes::AT_ONCE
                     {
                         break;
                     }

@@ -110,8 +110,8 @@ impl Room {
         let (sender, released) = mpsc::channel();
         let committer = Committer::start(
             &store,
-            // Readers are told of the same things, and nothing waits for the disk.
-            Durability::Periodic,
+            // In periodic durability a start leaves sequences out.
+            Durability::Commit,
             |_| {},
             move |waiting: Vec<()>| {
                 let _ = sender.send(waiting.len());
