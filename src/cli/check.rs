@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::clock;
 use crate::config::{Config, Durability, show_duration, show_size};
 use crate::server;
+use crate::store::room::{self, Room};
+use crate::store::{OpenError, Soundness, Store};
 use crate::tls::read_validity;
 
 use super::configuration::{ConfigFile, sources};
@@ -16,8 +18,8 @@ use super::{Failure, output};
 
 /// Check the configuration as `serve` would read it
 ///
-/// Reads file and environment, every key and certificate that they name, and looks at the data directory. Prints a
-/// summary, or everything that is wrong and what mends it. Changes nothing, and may be run beside a server.
+/// Reads file and environment, every key and certificate that they name, and the database, unless a server uses it. Prints
+/// a summary, or everything that is wrong and what mends it. Changes nothing, and may be run beside a server.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -30,10 +32,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     usable(&config.data_dir).map_err(|reason| {
         Failure::Failed(format!("the server cannot start: data_dir: {reason}"))
     })?;
+    let database = database(&config.data_dir)?;
     for warning in warnings(&config) {
         output::remark(&format!("rollcall: warning: {warning}"));
     }
-    output::say(&summary(&args.file.path(), &config))
+    output::say(&summary(&args.file.path(), &config, &database))
 }
 
 /// What reading the configuration alone does not show, and only a person can mend.
@@ -51,18 +54,15 @@ pub(super) fn check_configuration(config: &Config) -> Result<(), Failure> {
     }
 }
 
+/// The directory, or the nearest one above it that exists.
+fn nearest(data_dir: &Path) -> PathBuf {
+    let existing = data_dir.ancestors().find(|dir| dir.exists());
+    existing.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
 /// Whether the directory, or the nearest one above it that exists, can be written to. Makes nothing.
 fn usable(data_dir: &Path) -> Result<(), String> {
-    let mut dir = data_dir;
-    while !dir.exists() {
-        match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => dir = parent,
-            _ => {
-                dir = Path::new(".");
-                break;
-            }
-        }
-    }
+    let dir = &nearest(data_dir);
     if !dir.is_dir() {
         return Err(format!(
             "{} is not a directory; choose another place",
@@ -77,6 +77,18 @@ fn usable(data_dir: &Path) -> Result<(), String> {
             std::io::Error::from(error)
         )
     })
+}
+
+/// What there is to say of the database: it has been read, unless a server has it open.
+fn database(data_dir: &Path) -> Result<String, Failure> {
+    match Store::inspect(data_dir) {
+        Ok(Soundness::None) => Ok("none yet; the first start makes it".into()),
+        Ok(Soundness::Sound) => Ok("sound: all of it has been read".into()),
+        Ok(Soundness::LogIsSound) => Ok("its log has been read, without memory for more".into()),
+        Err(error @ OpenError::InUse { .. }) => Ok(format!("not looked at: {error}")),
+        Err(error) if error.is_for_a_person() => Err(Failure::Usage(error.to_string())),
+        Err(error) => Err(Failure::Failed(error.to_string())),
+    }
 }
 
 /// What works and is unwise.
@@ -109,10 +121,22 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             certificate.display()
         ));
     }
+    if let Ok(room) = room::look(&nearest(&config.data_dir)) {
+        let free = show_size(room.free >> 20 << 20);
+        if room.free < room.reserve() {
+            warnings.push(format!(
+                "the disk of data_dir has {free} left: the server stores no messages until there is room"
+            ));
+        } else if room.free < Room::warn_below(room::database_bytes(&config.data_dir)) {
+            warnings.push(format!(
+                "the disk of data_dir has {free} left: make room before it is full"
+            ));
+        }
+    }
     warnings
 }
 
-fn summary(path: &Path, config: &Config) -> String {
+fn summary(path: &Path, config: &Config, database: &str) -> String {
     let mut out = format!("{} is good:", path.display());
     let mut line = |name: &str, value: String| {
         let _ = write!(out, "\n  {name:<12} {value}");
@@ -130,6 +154,10 @@ fn summary(path: &Path, config: &Config) -> String {
         "data_dir",
         format!("{} ({durability})", config.data_dir.display()),
     );
+    line("database", database.to_owned());
+    if let Ok(room) = room::look(&nearest(&config.data_dir)) {
+        line("free there", show_size(room.free >> 20 << 20));
+    }
     let validity = read_validity(&config.tls.certificate);
     line(
         "certificate",
@@ -219,7 +247,7 @@ mod tests {
         let config = dev_config(temp.path());
         check_configuration(&config).unwrap();
         assert_eq!(warnings(&config), Vec::<String>::new());
-        let text = summary(Path::new("x.toml"), &config);
+        let text = summary(Path::new("x.toml"), &config, "sound");
         assert!(text.starts_with("x.toml is good:\n"), "{text}");
         assert!(text.contains("127.0.0.1:8443"), "{text}");
         assert!(text.contains("ES256"), "{text}");

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rustix::fs::Mode;
+use rustix::process::umask;
+
 use crate::config::{Config, Flag, FlagValue, REFERENCE};
 use crate::server::{Sockets, Starts};
 use crate::telemetry;
@@ -88,6 +91,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             welcome(folder, &args.dev_dir.dev_dir, addresses);
         }
     };
+    // What is made from here on is the database and the sockets, and these set their own modes.
+    umask(Mode::from_raw_mode(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -54,11 +54,14 @@ fn show(status: &Value) -> String {
     line("connections", plain(&status["connections"]));
     line("channels", plain(&status["channels"]));
     line("roll call", plain(&status["rollCall"]));
+    let size = |value: &Value| value.as_u64().map_or("unknown".to_owned(), bytes);
     line(
         "database",
-        status["databaseBytes"]
-            .as_u64()
-            .map_or("unknown".to_owned(), bytes),
+        format!(
+            "{}, {} free on its disk",
+            size(&status["databaseBytes"]),
+            size(&status["diskFreeBytes"])
+        ),
     );
     line(
         "disk",
@@ -115,6 +118,9 @@ fn show(status: &Value) -> String {
             ),
         );
     }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        line("WARNING", plain(warning));
+    }
     text.truncate(text.trim_end().len());
     text
 }
@@ -148,6 +154,7 @@ mod tests {
             "version": "1.2.3", "pid": 7, "uptimeSeconds": 90_000, "listen": ["0.0.0.0:8443"],
             "connections": 12, "channels": 3, "rollCall": "held", "databaseBytes": 5_000_000,
             "oldestWaitingSeconds": 7.3, "certificate": {"state": "expired", "says": "expired 3 days ago"},
+            "diskFreeBytes": 70_000_000, "warnings": ["the disk has 66 MiB left\n"],
             "outbox": {"last": 50, "trimmed": 8, "bytes": 2_048, "maxBytes": 268_435_456, "kept": []},
             "webhooks": [
                 {"name": "app", "host": "https://a.example", "behind": 0, "failures": 0, "gone": false},
@@ -162,12 +169,13 @@ mod tests {
              connections  12\n\
              channels     3\n\
              roll call    held\n\
-             database     4.8 MiB\n\
+             database     4.8 MiB, 66.8 MiB free on its disk\n\
              disk         BEHIND: a change has been waiting for 7 s\n\
              certificate  ATTENTION: expired 3 days ago\n\
              outbox       2.0 KiB of 256.0 MiB, 42 events kept\n\
              webhook      app (https://a.example), 0 behind, well\n\
-             webhook      old (https://b.example), 9 behind, FAILING: 4 tries in a row, status 500\\u{1b}"
+             webhook      old (https://b.example), 9 behind, FAILING: 4 tries in a row, status 500\\u{1b}\n\
+             WARNING      the disk has 66 MiB left\\n"
         );
     }
 }

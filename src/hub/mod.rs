@@ -14,6 +14,7 @@
 //! - `inspect`: what can be asked about all this
 //! - `delivery`: what a commit releases; `disk`: whether the disk answers at all
 //! - `fanout`, `bucket`: who makes others receive much pays for it, and how that is counted
+//! - `room`: the room on the disk
 //! - `rollcall`, `absence`: who was here before the start, and graces that end
 
 mod absence;
@@ -37,6 +38,7 @@ mod reactions;
 mod records;
 mod registry;
 mod rollcall;
+mod room;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -131,6 +133,7 @@ pub struct Hub {
     reaction_locks: reactions::ReactionLocks,
     outbox: Arc<outbox::Outbox>,
     roll_call: Mutex<Option<rollcall::RollCall>>,
+    room: Arc<room::DiskRoom>,
     /// This start.
     boot: ByteArray<16>,
     stopping: AtomicBool,
@@ -197,6 +200,7 @@ impl Hub {
         )?;
         let mut boot = [0; 16];
         getrandom::fill(&mut boot).map_err(|e| std::io::Error::other(e.to_string()))?;
+        let room = room::DiskRoom::watch(store.folder())?;
         let hub = Arc::new(Self {
             slots: admission::Slots::new(settings.max_connections),
             verifier,
@@ -217,6 +221,7 @@ impl Hub {
             reaction_locks: reactions::ReactionLocks::new(),
             outbox,
             roll_call: Mutex::new(None),
+            room,
             boot: ByteArray::new(boot),
             stopping: AtomicBool::new(false),
             settings,

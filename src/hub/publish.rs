@@ -91,7 +91,7 @@ impl Hub {
     /// Publishes what a client sends, where its directives allow it (section 5). Returns the channel's real name too.
     ///
     /// # Errors
-    /// `PUBLISH_PERMISSION_DENIED`, or `DATA_TOO_LARGE`.
+    /// `PUBLISH_PERMISSION_DENIED`, `DATA_TOO_LARGE`, or `STORAGE_LIMIT_REACHED`.
     pub async fn publish_from(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -136,9 +136,12 @@ impl Hub {
     /// Publishes a message. A second one with a `deduplication_id` of the last five minutes is accepted and dropped.
     ///
     /// # Errors
-    /// `DATA_TOO_LARGE`.
+    /// `DATA_TOO_LARGE`; `STORAGE_LIMIT_REACHED` where it is to be stored and there is no room.
     pub async fn publish(self: &Arc<Self>, message: Outgoing<'_>) -> Result<Published, Refusal> {
         self.check_data(&message.data)?;
+        if message.keep != Keep::Not {
+            self.check_room()?;
+        }
         let duplicate_of = match message.deduplication_id {
             Some(id) => match self.reserve_once(message.channel, id).await? {
                 Ok(reservation) => Some(reservation),

@@ -193,6 +193,9 @@ struct Status {
     oldest_waiting_seconds: Option<f64>,
     /// Null where it does not say for how long it is good.
     certificate: Option<Certificate>,
+    disk_free_bytes: Option<u64>,
+    /// What the operator should look at.
+    warnings: Vec<String>,
     outbox: Outbox,
     webhooks: Vec<Webhook>,
 }
@@ -273,6 +276,8 @@ async fn status(shared: &Shared) -> Status {
             .tls
             .validity()
             .map(|validity| Certificate::at(validity, clock::now_seconds())),
+        disk_free_bytes: hub.disk_free_bytes(),
+        warnings: hub.warnings(),
         webhooks: shared
             .webhooks
             .status()

@@ -53,6 +53,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         | ErrorCode::PresenceChannelUserIdRequired => StatusCode::BAD_REQUEST,
         ErrorCode::MessageNotFound => StatusCode::NOT_FOUND,
         ErrorCode::ConnectionUnknown => StatusCode::UNAUTHORIZED,
+        ErrorCode::StorageLimitReached => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorCode::AlreadySubscribed | ErrorCode::PresenceChannelCapacityReached => {
             StatusCode::CONFLICT

@@ -6,9 +6,19 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use serde::Serialize;
 
-use super::answer::{Answer, json, method_not_allowed, not_found, unavailable};
+use super::answer::{Answer, json, method_not_allowed, not_found, unavailable, value};
 use super::{Shared, body, client_api, server_api, upgrade};
+
+/// What `/readyz` says when clients may come.
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+    /// What the operator should look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
 
 /// Answers one request.
 pub(super) async fn route(
@@ -40,7 +50,13 @@ pub(super) async fn route(
                 );
                 unavailable("DISK_BEHIND", &message)
             } else {
-                json(StatusCode::OK, r#"{"status":"ready"}"#)
+                value(
+                    StatusCode::OK,
+                    &Ready {
+                        status: "ready",
+                        warnings: shared.hub.warnings(),
+                    },
+                )
             }
         }),
         ["openapi.json"] => get(&request, || json(StatusCode::OK, shared.openapi.clone())),

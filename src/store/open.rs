@@ -46,6 +46,7 @@ pub(super) struct Inner {
     /// The outbox, as far as it is durable.
     pub(super) outbox: Mutex<OutboxState>,
     pub(super) lists: Mutex<Lists>,
+    folder: PathBuf,
     /// Held for as long as the database is open.
     _lock: File,
 }
@@ -101,6 +102,7 @@ impl Store {
                 synced: AtomicU64::new(last_commit),
                 outbox: Mutex::new(outbox.state()),
                 lists: Mutex::default(),
+                folder: options.folder.clone(),
                 _lock: lock,
             }),
         })
@@ -122,6 +124,11 @@ impl Store {
         // Whoever has started meanwhile was writing while this was reading.
         opening.expect_unlocked()?;
         outcome
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        &self.inner.folder
     }
 
     /// Whether everything that was read up to now is on disk. If not, it is when the next commit is.

@@ -27,6 +27,11 @@ pub fn look(folder: &Path) -> io::Result<Room> {
     })
 }
 
+/// What the database in this data folder takes, about, in bytes.
+pub fn database_bytes(folder: &Path) -> u64 {
+    std::fs::metadata(folder.join("db/db")).map_or(0, |log| log.len())
+}
+
 impl Room {
     /// Below this much nothing is stored that can be done without.
     pub fn reserve(&self) -> u64 {

@@ -46,6 +46,7 @@ mod reactions;
 mod replay;
 mod restart;
 mod rfc6455;
+mod room;
 mod silence;
 mod slow;
 mod starts;

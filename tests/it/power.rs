@@ -8,8 +8,6 @@
 //! It takes root, `mkfs.xfs`, `mkfs.ext4` and loop devices; without them it says so and does nothing.
 //! `POWER_CUTS` says how many cuts there are to be at the least, 12 without.
 
-mod disk;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,8 +16,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{API_KEY, Client, Dice, Server, Setup, Token, ids, in_time};
-use disk::Disk;
+use crate::support::{API_KEY, Client, Dice, Disk, Server, Setup, Token, ids, in_time};
 
 const CHANNELS: u64 = 3;
 const USERS: u64 = 8;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::{Client, Server, Setup, Token, has};
 
 /// Everything in a folder but the files that only say who uses it.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

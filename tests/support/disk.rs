@@ -1,4 +1,4 @@
-//! A disk that can be copied at one moment.
+//! File systems of a test's own: one whose disk can be copied at one moment, and small ones.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rustix::fs::ioctl_ficlone;
 use tempfile::TempDir;
 
 /// An ext4 file system whose disk is a file that can be copied in one step.
-pub(super) struct Disk {
+pub struct Disk {
     // In the order in which they have to go.
     inner: Mount,
     outer: Mount,
@@ -17,7 +17,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Makes one of so many MiB; `None`, and a word about it, where that is not possible here.
-    pub(super) fn make(mebibytes: u64) -> Option<Self> {
+    pub fn make(mebibytes: u64) -> Option<Self> {
         let skip = |why: &str| {
             eprintln!("SKIPPED: {why}");
             None
@@ -39,7 +39,7 @@ impl Disk {
         };
         let image = outer.path.join("disk");
         sized(&image, mebibytes << 20);
-        run("mkfs.ext4", &["-q", "-F", path(&image)]);
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", path(&image)]);
         let inner = Mount::of(&image, &folder.path().join("inner"), &[]).unwrap();
         Some(Self {
             inner,
@@ -49,45 +49,44 @@ impl Disk {
     }
 
     /// Where it is mounted.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.inner.path
     }
 
     /// Copies the disk as it is now. The file system below does not let anybody write meanwhile.
-    pub(super) fn copy(&self, name: &str) {
+    pub fn copy(&self, name: &str) {
         let from = File::open(self.outer.path.join("disk")).unwrap();
         let to = File::create_new(self.outer.path.join(name)).unwrap();
         ioctl_ficlone(&to, &from).unwrap();
     }
 
     /// Mounts a copy, which is when its journal is played back.
-    pub(super) fn mount_copy(&self, name: &str) -> Mount {
+    pub fn mount_copy(&self, name: &str) -> Mount {
         let folder = self.outer.path.with_file_name("copy");
         Mount::of(&self.outer.path.join(name), &folder, &[]).unwrap()
     }
 
     /// Gives its room back.
-    pub(super) fn remove_copy(&self, name: &str) {
+    pub fn remove_copy(&self, name: &str) {
         fs::remove_file(self.outer.path.join(name)).unwrap();
     }
 }
 
 /// A file system that is mounted for as long as this is there.
-pub(crate) struct Mount {
+pub struct Mount {
     path: PathBuf,
 }
 
 impl Mount {
     /// Mounts an image.
-    pub(crate) fn of(image: &Path, at: &Path, options: &[&str]) -> Option<Self> {
+    pub fn of(image: &Path, at: &Path, options: &[&str]) -> Option<Self> {
         let mut all = vec!["-o", "loop"];
         all.extend(options);
         all.extend([path(image), path(at)]);
         Self::by(&all, at)
     }
 
-    /// Mounts by any arguments.
-    pub(crate) fn by(arguments: &[&str], at: &Path) -> Option<Self> {
+    fn by(arguments: &[&str], at: &Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let mounted = Command::new("mount").args(arguments).output().unwrap();
         if !mounted.status.success() {
@@ -99,8 +98,47 @@ impl Mount {
         })
     }
 
+    /// A small ext4 file system of so many MiB in `folder`; `None`, and a word about it, where that is not possible here.
+    pub fn small(folder: &Path, mebibytes: u64) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: to mount a file system takes root");
+            return None;
+        }
+        let image = folder.join("image");
+        sized(&image, mebibytes << 20);
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", path(&image)]);
+        let mounted = Self::of(&image, &folder.join("mounted"), &[]);
+        if mounted.is_none() {
+            eprintln!("SKIPPED: no loop device can be mounted here");
+        }
+        mounted
+    }
+
+    /// Fills it until so many KiB are left.
+    pub fn fill(&self, left: u64) {
+        use std::io::Write as _;
+        let mut filler = File::create(self.filler()).unwrap();
+        let piece = vec![0xa5; 16 << 10];
+        let free = || {
+            let fs = rustix::fs::statvfs(&self.path).unwrap();
+            fs.f_bavail * fs.f_frsize >> 10
+        };
+        // What is written is taken from what is free as it is written, and not when the disk has it.
+        while free() > left && filler.write_all(&piece).is_ok() {}
+        let _ = filler.sync_all();
+    }
+
+    /// Gives back what filled it.
+    pub fn make_room(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path.join("filler")
+    }
+
     /// Where.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod dice;
+mod disk;
 mod http;
 mod process;
 mod receiver;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use client::{Client, tls};
 pub use dice::Dice;
+pub use disk::{Disk, Mount};
 pub use http::{Answer, ids};
 pub use process::Process;
 pub use receiver::{Mood, Received, Receiver};

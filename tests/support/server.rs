@@ -219,6 +219,11 @@ impl Server {
         }
     }
 
+    /// Its configuration's file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("rollcall.toml")
+    }
+
     /// Starts the binary through another program from now on.
     pub fn through(mut self, command: &[&str]) -> Self {
         self.setup = self.setup.through(command);
@@ -231,7 +236,7 @@ impl Server {
 
     /// A command that reads its configuration.
     pub fn rollcall(&self, command: &str) -> Command {
-        let config = self.folder.path().join("rollcall.toml");
+        let config = self.config_file();
         fs::write(&config, self.setup.config(self.folder.path())).unwrap();
         let binary = env!("CARGO_BIN_EXE_rollcall").to_owned();
         let mut words = self.setup.through.iter().cloned().chain([binary]);
