@@ -61,7 +61,7 @@ impl Store {
         opening.make_folder()?;
         let lock = opening.lock()?;
         let io = |what| opening.failed(what);
-        scratch::clear(opening.folder).map_err(io("removing what a start left"))?;
+        scratch::clear(opening.folder);
         let tripwire =
             Tripwire::open(opening.folder).map_err(io("opening the file `last-commit`"))?;
         let made = tripwire.last();
@@ -118,7 +118,7 @@ impl Store {
         opening.expect_unlocked()?;
         let made = tripwire::last(folder);
         let outcome = opening.has_log().and_then(|has_log| match has_log {
-            true => opening.judge(scratch::memory_places, made),
+            true => opening.judge(scratch::places_to_look, made),
             false => opening.expect_nothing(made).map(|()| Soundness::None),
         });
         // Whoever has started meanwhile was writing while this was reading.

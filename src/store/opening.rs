@@ -209,7 +209,13 @@ impl<'a> Opening<'a> {
                 Ok(judge::read_all(&tree)?)
             });
             match judged {
-                Ok(()) => return Ok(Soundness::Sound),
+                Ok(()) => {
+                    debug!(
+                        ?place,
+                        bytes, "the database is sound: all of it has been read"
+                    );
+                    return Ok(Soundness::Sound);
+                }
                 Err(Unfit::Unreadable(error)) if system_error(&error).is_some() => {
                     debug!(?place, %error, "a copy of the database cannot be read here");
                 }

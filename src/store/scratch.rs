@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::ioctl_ficlone;
 use rustix::process::geteuid;
 use rustix::system::sysinfo;
+use tracing::debug;
 
 use super::room::{self, RESERVE};
 
@@ -63,20 +64,30 @@ pub(super) fn beside(data: &Path) -> PathBuf {
     data.join(NAME)
 }
 
-/// Removes what a start that was cut short has left.
-pub(super) fn clear(data: &Path) -> io::Result<()> {
-    for folder in in_memory(data) {
-        // Whatever stands in the way there is no reason not to start.
-        let _ = remove(&folder);
+/// Removes what a start that was cut short has left. What cannot be removed is in nobody's way: there are other places.
+pub(super) fn clear(data: &Path) {
+    let name = name_in_memory(data);
+    let mut left = vec![beside(data)];
+    for parent in memory_folders() {
+        let names = fs::read_dir(parent).into_iter().flatten().flatten();
+        let ours = names.map(|entry| entry.path()).filter(|path| {
+            let this = path.file_name().and_then(|name| name.to_str());
+            this.is_some_and(|this| this.starts_with(&name))
+        });
+        left.extend(ours);
     }
-    remove(&beside(data))
+    for folder in left {
+        if let Err(error) = remove(&folder) {
+            debug!(folder = %folder.display(), %error, "what a start left cannot be removed");
+        }
+    }
 }
 
 /// The places for a copy of a database of so many bytes, the best one first.
 pub(super) fn places(data: &Path, bytes: u64) -> Vec<Place> {
     let place = |way| move |folder| Place { folder, way };
     let mut places = vec![place(Way::Shared)(beside(data))];
-    places.extend(memory_places(data, bytes));
+    places.extend(memory_places(data, bytes, String::new()));
     if bytes <= LARGEST_PLAIN
         && room::look(data).is_ok_and(|room| room.free >= bytes.saturating_add(RESERVE))
     {
@@ -85,41 +96,44 @@ pub(super) fn places(data: &Path, bytes: u64) -> Vec<Place> {
     places
 }
 
-/// Those of them that are in memory.
-pub(super) fn memory_places(data: &Path, bytes: u64) -> Vec<Place> {
+/// Places for whoever only looks, beside whom a server may start. Nothing is made beside the database.
+pub(super) fn places_to_look(data: &Path, bytes: u64) -> Vec<Place> {
+    memory_places(data, bytes, std::process::id().to_string())
+}
+
+/// Places in memory, whose names end like this.
+fn memory_places(data: &Path, bytes: u64, end: String) -> Vec<Place> {
     if bytes > spare_memory() {
         return Vec::new();
     }
+    let name = name_in_memory(data) + &end;
     let fits = |folder: &PathBuf| {
-        folder.parent().is_some_and(|parent| {
-            let in_memory =
-                rustix::fs::statfs(parent).is_ok_and(|fs| i64::from(fs.f_type) == TMPFS);
-            in_memory && room::look(parent).is_ok_and(|room| room.free / 2 >= bytes)
-        })
+        let in_memory = rustix::fs::statfs(folder).is_ok_and(|fs| fs.f_type == TMPFS);
+        in_memory && room::look(folder).is_ok_and(|room| room.free / 2 >= bytes)
     };
-    in_memory(data)
-        .into_iter()
-        .filter(fits)
+    let folders = memory_folders().into_iter().filter(fits);
+    folders
         .map(|folder| Place {
-            folder,
+            folder: folder.join(&name),
             way: Way::Plain,
         })
         .collect()
 }
 
-/// Where the copies of this data folder would be in memory: in the service's own folder, or where everybody's are.
-fn in_memory(data: &Path) -> Vec<PathBuf> {
-    let Ok(this) = fs::metadata(data) else {
-        return Vec::new();
-    };
-    let name = format!("{NAME_IN_MEMORY}.{:x}-{:x}", this.dev(), this.ino());
+/// Where there may be memory: the service's own folder, and everybody's.
+fn memory_folders() -> Vec<PathBuf> {
     // systemd puts a colon between several.
     let own = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
-    own.split(':')
-        .chain(["/dev/shm"])
-        .filter(|folder| folder.starts_with('/'))
-        .map(|folder| Path::new(folder).join(&name))
+    let all = own.split(':').chain(["/dev/shm"]);
+    all.filter(|folder| folder.starts_with('/'))
+        .map(PathBuf::from)
         .collect()
+}
+
+/// What the copies of this data folder are called there.
+fn name_in_memory(data: &Path) -> String {
+    let (device, number) = fs::metadata(data).map_or((0, 0), |data| (data.dev(), data.ino()));
+    format!("{NAME_IN_MEMORY}.{device:x}-{number:x}.")
 }
 
 /// How many bytes of memory a copy may take: a quarter of what is free, or a sixteenth of all there is, where caches take

@@ -309,3 +309,20 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_told() {
     }
     eprintln!("{done} power cuts");
 }
+
+#[tokio::test]
+async fn where_files_can_share_their_blocks_a_start_reads_a_copy_that_does() {
+    let Some(disk) = Disk::make(64) else {
+        return;
+    };
+    let mut server = setup(disk.pool()).start();
+    let _jim = Client::join(&server, "Jim", "presence.a").await;
+    server.crash();
+    let line = server.wait_for_log("the database is sound");
+    assert!(line.contains("Shared"), "{line}");
+    assert_eq!(
+        server.channel("presence.a").await["members"][0]["uid"],
+        "Jim"
+    );
+    server.kill();
+}

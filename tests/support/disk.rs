@@ -53,6 +53,11 @@ impl Disk {
         &self.inner.path
     }
 
+    /// Where the file system is mounted that can share the blocks of one file with another.
+    pub fn pool(&self) -> &Path {
+        &self.outer.path
+    }
+
     /// Copies the disk as it is now. The file system below does not let anybody write meanwhile.
     pub fn copy(&self, name: &str) {
         let from = File::open(self.outer.path.join("disk")).unwrap();
@@ -121,11 +126,13 @@ impl Mount {
         let piece = vec![0xa5; 16 << 10];
         let free = || {
             let fs = rustix::fs::statvfs(&self.path).unwrap();
-            fs.f_bavail * fs.f_frsize >> 10
+            (fs.f_bavail * fs.f_frsize) >> 10
         };
-        // What is written is taken from what is free as it is written, and not when the disk has it.
-        while free() > left && filler.write_all(&piece).is_ok() {}
-        let _ = filler.sync_all();
+        // More is set aside for what is written than it takes once the disk has it.
+        for _ in 0..8 {
+            while free() > left && filler.write_all(&piece).is_ok() {}
+            let _ = filler.sync_all();
+        }
     }
 
     /// Gives back what filled it.
