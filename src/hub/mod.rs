@@ -55,7 +55,6 @@ use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::clock;
-use crate::protocol::event_out::Via;
 use crate::protocol::{
     CloseReason, ConnectionId, ErrorCode, Frame, Limits, Refusal, Request, frame,
 };
