@@ -310,6 +310,9 @@ async fn at_the_most_nothing_breaks_and_nothing_goes_into_files_that_are_never_s
     for client in clients.drain(CLIENTS - 10..) {
         client.close().await;
     }
+    // What is listed is on disk: that those have left too.
+    let page = server.api("GET", "/channels", "").await.json();
+    assert_eq!(page["channels"][0]["memberCount"], CLIENTS - 10);
     // All of it is there, whole, after a crash.
     server.kill();
     server.run_again();
