@@ -417,10 +417,10 @@ impl Hub {
     }
 }
 
-/// What a request is answered with when the hub itself is at a loss.
+/// What a request is answered with when nothing is committed any more.
 fn internal() -> Refusal {
     Refusal::new(
-        ErrorCode::InternalError,
+        ErrorCode::ServerStopping,
         "the server is stopping; connect again in a moment",
     )
 }

@@ -32,6 +32,9 @@ pub enum ErrorCode {
     InternalError,
     InfoPermissionDenied,
     ConnectionUnknown,
+    /// The server is stopping. Over HTTP that has a code of its own; a WebSocket is told `INTERNAL_ERROR`, and why in the
+    /// message.
+    ServerStopping,
 }
 
 impl ErrorCode {
@@ -58,7 +61,7 @@ impl ErrorCode {
             Self::InvalidSchedule => "INVALID_SCHEDULE",
             Self::SubscriptionLimitReached => "SUBSCRIPTION_LIMIT_REACHED",
             Self::StorageLimitReached => "STORAGE_LIMIT_REACHED",
-            Self::InternalError => "INTERNAL_ERROR",
+            Self::InternalError | Self::ServerStopping => "INTERNAL_ERROR",
             Self::InfoPermissionDenied => "INFO_PERMISSION_DENIED",
             Self::ConnectionUnknown => "CONNECTION_UNKNOWN",
         }

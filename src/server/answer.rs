@@ -55,6 +55,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         ErrorCode::ConnectionUnknown => StatusCode::UNAUTHORIZED,
         ErrorCode::StorageLimitReached => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::ServerStopping => return unavailable("SERVER_STOPPING", &refusal.message),
         ErrorCode::AlreadySubscribed | ErrorCode::PresenceChannelCapacityReached => {
             StatusCode::CONFLICT
         }
@@ -120,4 +121,18 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
         HeaderValue::from_static("application/json"),
     );
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_stops_says_when_to_come_again() {
+        let stopping = refusal(&Refusal::new(ErrorCode::ServerStopping, "soon"));
+        assert_eq!(stopping.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(stopping.headers()[header::RETRY_AFTER], "1");
+        let failed = refusal(&Refusal::new(ErrorCode::InternalError, "never"));
+        assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }

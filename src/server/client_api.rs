@@ -9,7 +9,9 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, refusal, value};
+use super::answer::{
+    Answer, Refused, empty, error, method_not_allowed, not_found, refusal, unavailable, value,
+};
 use super::{Shared, body};
 use crate::hub::{
     ChannelInfo, ClientInfo, ClientMessage, Connection, Listed, Origin, PageRequest, Reacted,
@@ -88,7 +90,15 @@ async fn act(
         "getChannelInfo" => channel_info(shared, &connection, &object).await,
         _ => umd_update(shared, &connection, &object).await,
     };
-    result.map_err(|refused| refusal(&refused).into())
+    result.map_err(|refused| match refused.code {
+        ErrorCode::ConnectionUnknown if shared.hub.is_stopping() => closed_by_stop(),
+        _ => refusal(&refused).into(),
+    })
+}
+
+/// What is said of a connection that is over: it may have been closed because the server stops.
+fn closed_by_stop() -> Refused {
+    unavailable("SERVER_STOPPING", "the server is stopping").into()
 }
 
 fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Connection>, Refused> {
@@ -96,6 +106,9 @@ fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Conn
     let id = body::parameter(query, "connectionId").unwrap_or_default();
     let secret = body::parameter(query, "connectionSecret").unwrap_or_default();
     shared.hub.authenticate(&id, &secret).ok_or_else(|| {
+        if shared.hub.is_stopping() {
+            return closed_by_stop();
+        }
         error(
             StatusCode::UNAUTHORIZED,
             ErrorCode::ConnectionUnknown.as_str(),
@@ -158,7 +171,7 @@ pub(super) fn accepted(id: Option<MessageId>, channel: &str, event: &str) -> Ans
 }
 
 pub(super) fn stopping() -> Answer {
-    super::answer::unavailable(
+    unavailable(
         "SERVER_STOPPING",
         "the server is stopping; whether this was done is not known",
     )

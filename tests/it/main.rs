@@ -50,6 +50,7 @@ mod room;
 mod silence;
 mod slow;
 mod starts;
+mod stopping;
 mod storage;
 mod tls;
 mod tokens;

@@ -3,6 +3,7 @@
 mod connections;
 mod order;
 mod reactions;
+mod stopping;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
