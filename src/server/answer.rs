@@ -81,6 +81,14 @@ pub(super) fn unavailable(code: &str, message: &str) -> Answer {
     answer
 }
 
+/// The last answer on its connection.
+pub(super) fn last(mut answer: Answer) -> Answer {
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 /// 404.
 pub(super) fn not_found(message: &str) -> Answer {
     error(StatusCode::NOT_FOUND, "NOT_FOUND", message)

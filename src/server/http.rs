@@ -8,8 +8,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 
-use super::answer::{Answer, json, method_not_allowed, not_found, unavailable, value};
-use super::{Shared, body, client_api, server_api, upgrade};
+use super::answer::{Answer, json, last, method_not_allowed, not_found, unavailable, value};
+use super::{Shared, body, client_api, server_api, strict, upgrade};
 
 /// What `/readyz` says when clients may come.
 #[derive(Serialize)]
@@ -26,12 +26,16 @@ pub(super) async fn route(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
+    if let Err(refused) = strict::check(&request) {
+        // Of a request that can be read in two ways nobody knows where the next one begins.
+        return Ok(last(*refused));
+    }
     // The path outlives the request, which the handlers take.
     let uri = request.uri().clone();
     let ip = body::ip(peer);
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
     Ok(match path.as_slice() {
-        [""] | ["v1"] => match *request.method() {
+        [""] | ["v1"] | ["v1", ""] => match *request.method() {
             Method::GET => upgrade::upgrade(shared, peer, request).await,
             _ => method_not_allowed("GET"),
         },

@@ -2,7 +2,7 @@
 //!
 //! - `listener`: from TCP through TLS to HTTP
 //! - `tls`: the certificate and its reload
-//! - `http`: the routes; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
+//! - `http`: the routes, behind what `strict` refuses of every request; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
 //!   for what comes in and `answer` for what goes out; `feed` streams events out; `openapi` describes both
 //! - `admin`: the same by a Unix socket, for the operator's commands
 //! - `socket`: one WebSocket on the wire
@@ -28,6 +28,7 @@ mod server_api;
 mod session;
 mod socket;
 mod starts;
+mod strict;
 mod systemd;
 mod tls;
 mod upgrade;

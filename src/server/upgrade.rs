@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -18,7 +18,7 @@ use tracing::debug;
 use super::Shared;
 use super::answer::{Answer, Body, Refused, error, unavailable};
 use super::socket::Socket;
-use super::{body, session};
+use super::{body, session, strict};
 use crate::hub::{Admission, AdmissionError, ClientInfo, Connection};
 
 /// The stream under a connection.
@@ -30,7 +30,7 @@ pub(super) async fn upgrade(
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Answer {
-    let accept = match check_handshake(request.headers()) {
+    let accept = match check_handshake(&request) {
         Ok(key) => derive_accept_key(key.as_bytes()),
         Err(refused) => return *refused,
     };
@@ -105,7 +105,8 @@ async fn open(
 }
 
 /// What RFC 6455 asks of a client's request (4.2.1). Returns the client's key.
-fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Refused> {
+fn check_handshake(request: &Request<Incoming>) -> Result<&HeaderValue, Refused> {
+    let headers = request.headers();
     let has = |name: header::HeaderName, token: &str| {
         headers.get_all(name).iter().any(|value| {
             value.to_str().is_ok_and(|value| {
@@ -128,6 +129,14 @@ fn check_handshake(headers: &HeaderMap) -> Result<&HeaderValue, Refused> {
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         return Err(answer.into());
+    }
+    if request.version() != Version::HTTP_11 {
+        return Err(strict::invalid("a WebSocket needs HTTP/1.1"));
+    }
+    if !request.body().is_end_stream() {
+        return Err(strict::invalid(
+            "a request for a WebSocket has no body: what follows it is the WebSocket",
+        ));
     }
     if headers
         .get(header::SEC_WEBSOCKET_VERSION)

@@ -52,6 +52,7 @@ mod slow;
 mod starts;
 mod stopping;
 mod storage;
+mod strict;
 mod tls;
 mod tokens;
 mod webhooks;
