@@ -23,7 +23,7 @@ use rustix::net::{
 };
 use serde::Serialize;
 use tokio::net::UnixListener;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::answer::{Answer, method_not_allowed, not_found, value};
 use super::{Shared, server_api};
@@ -121,7 +121,7 @@ impl Door {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    warn!(%error, "cannot accept a command");
+                    shared.entrance.not_accepted(&error);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                     continue;
                 }

@@ -8,7 +8,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 
-use super::answer::{Answer, json, last, method_not_allowed, not_found, unavailable, value};
+use super::answer::{Answer, Body, json, last, method_not_allowed, not_found, unavailable, value};
+use super::entrance::Guest;
 use super::{Shared, body, client_api, server_api, strict, upgrade};
 
 /// What `/readyz` says when clients may come.
@@ -20,21 +21,43 @@ struct Ready {
     warnings: Vec<String>,
 }
 
-/// Answers one request.
-pub(super) async fn route(
+/// Answers one request of a guest.
+pub(super) async fn serve(
     shared: Arc<Shared>,
     peer: SocketAddr,
+    guest: &Arc<Guest>,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
-    if let Err(refused) = strict::check(&request) {
+    guest.serve();
+    let answer = match strict::check(&request) {
+        Ok(()) => Box::pin(route(shared, peer, request)).await,
         // Of a request that can be read in two ways nobody knows where the next one begins.
-        return Ok(last(*refused));
+        Err(refused) => last(*refused),
+    };
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // It is a guest until the WebSocket is open.
+        return Ok(answer);
     }
+    let goes_on = matches!(answer.body(), Body::Right(_));
+    if guest.answered(goes_on) {
+        return Ok(answer);
+    }
+    Ok(last(if goes_on {
+        unavailable(
+            "SERVER_FULL",
+            "the server has all the readers and HTTP connections it may have; try again in a while",
+        )
+    } else {
+        answer
+    }))
+}
+
+async fn route(shared: Arc<Shared>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
     // The path outlives the request, which the handlers take.
     let uri = request.uri().clone();
     let ip = body::ip(peer);
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
-    Ok(match path.as_slice() {
+    match path.as_slice() {
         [""] | ["v1"] | ["v1", ""] => match *request.method() {
             Method::GET => upgrade::upgrade(shared, peer, request).await,
             _ => method_not_allowed("GET"),
@@ -65,7 +88,7 @@ pub(super) async fn route(
         }),
         ["openapi.json"] => get(&request, || json(StatusCode::OK, shared.openapi.clone())),
         _ => not_found("there is nothing here; /openapi.json tells what there is"),
-    })
+    }
 }
 
 fn get(request: &Request<Incoming>, answer: impl FnOnce() -> Answer) -> Answer {

@@ -1,20 +1,26 @@
 //! From a TCP connection to HTTP: accepting, the TLS handshake, and the time that either may take.
+//!
+//! Who may take part in what, and who gives way when there is no room, is the matter of the `entrance`.
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
 
+use super::arrival::Arrival;
+use super::entrance::{Guest, Stage, Visit};
 use super::{Error, Shared, Sockets, http};
 
 /// How long a TLS handshake may take, and how long a request's headers.
@@ -23,6 +29,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 65_536;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4_096;
+/// How long an HTTP connection that gives way may take to end: an answer may still be on its way.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long accepting rests when the system has no descriptor for us.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -55,22 +63,29 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts for ever. A connection holds one of `room` until it has become a WebSocket or is over.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, room: Arc<Semaphore>) {
+/// Accepts for ever.
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let entrance = &shared.entrance;
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
+        entrance.lobby_place().await;
+        let accepted = match listener.accept().await {
+            Ok((stream, peer)) => entrance
+                .with_descriptor(stream)
+                .await
+                .map(|stream| (stream, peer)),
+            Err(error) => Err(error),
         };
-        match listener.accept().await {
+        match accepted {
             Ok((stream, peer)) => {
-                tokio::spawn(serve(Arc::clone(&shared), stream, peer, permit));
+                let visit = entrance.come(peer);
+                tokio::spawn(serve(Arc::clone(&shared), stream, peer, visit));
             }
             Err(error) => {
                 if !matches!(
                     error.kind(),
                     io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
                 ) {
-                    warn!(%error, "cannot accept a connection");
+                    entrance.not_accepted(&error);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             }
@@ -78,49 +93,109 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, room: Arc
     }
 }
 
-async fn serve(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    _permit: OwnedSemaphorePermit,
-) {
+/// Serves a connection until it is over, has become a WebSocket, or gives way. Its parts are in boxes: most of those who
+/// wait in the lobby never need more than the first.
+async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, visit: Visit) {
     let _ = stream.set_nodelay(true);
-    let handshake = async {
-        let mut first = [0];
-        stream.peek(&mut first).await?;
-        if first.first() == Some(&TLS_HANDSHAKE) {
-            let acceptor = TlsAcceptor::from(shared.tls.current());
-            acceptor.accept(stream).await
-        } else {
-            answer_plain(stream).await
+    let guest = visit.guest();
+    let first = match first_byte(&stream, guest).await {
+        Ok(first) => first,
+        Err(error) => {
+            debug!(%peer, %error, "a connection ended before its first byte");
+            return;
         }
     };
-    let stream = match Box::pin(timeout(HANDSHAKE_TIMEOUT, handshake)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
+    guest.handshake_place().await;
+    let stream = Arrival::new(stream, Arc::clone(guest));
+    let stream = match Box::pin(handshake(&shared, stream, first, guest)).await {
+        Ok(stream) => stream,
+        Err(error) => {
             debug!(%peer, %error, "TLS handshake failed");
             return;
         }
-        Err(_) => {
-            debug!(%peer, "TLS handshake timed out");
-            return;
-        }
     };
-    let service = service_fn(|request| http::route(Arc::clone(&shared), peer, request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    if let Err(error) = connection.await {
+    if let Err(error) = Box::pin(requests(shared, stream, peer, guest)).await {
         debug!(%peer, %error, "HTTP connection failed");
     }
 }
 
+/// Waits for a connection's first byte, and leaves it where it is.
+async fn first_byte(stream: &TcpStream, guest: &Guest) -> io::Result<u8> {
+    let mut first = [0];
+    let come = tokio::select! {
+        biased;
+        come = timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)) => come??,
+        _ = guest.asked() => {
+            // It may have come, and we not have been told yet.
+            let (_, come) = recv(stream, first.as_mut_slice(), RecvFlags::PEEK | RecvFlags::DONTWAIT)
+                .inspect_err(|_| guest.gave_way())?;
+            come
+        }
+    };
+    if come == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let [first] = first;
+    Ok(first)
+}
+
+/// The TLS handshake, unless it takes too long or has to give way.
+async fn handshake(
+    shared: &Shared,
+    stream: Arrival,
+    first: u8,
+    guest: &Guest,
+) -> io::Result<TlsStream<Arrival>> {
+    let handshake = async {
+        if first == TLS_HANDSHAKE {
+            TlsAcceptor::from(shared.tls.current()).accept(stream).await
+        } else {
+            answer_plain(stream).await
+        }
+    };
+    tokio::select! {
+        biased;
+        stream = timeout(HANDSHAKE_TIMEOUT, handshake) => stream?,
+        _ = guest.asked() => {
+            guest.gave_way();
+            Err(io::Error::new(io::ErrorKind::TimedOut, "it gave way to others"))
+        }
+    }
+}
+
+/// Answers requests, until the connection is over or has become a WebSocket.
+async fn requests(
+    shared: Arc<Shared>,
+    stream: TlsStream<Arrival>,
+    peer: SocketAddr,
+    guest: &Arc<Guest>,
+) -> hyper::Result<()> {
+    let service = service_fn(|request| http::serve(Arc::clone(&shared), peer, guest, request));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HANDSHAKE_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    let stage = tokio::select! {
+        biased;
+        over = connection.as_mut() => return over,
+        stage = guest.asked() => stage,
+    };
+    guest.gave_way();
+    if stage == Stage::Kept {
+        // If a request has just come, it still has its answer.
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(GOODBYE_TIMEOUT, connection).await;
+    }
+    Ok(())
+}
+
 /// Tells a client that does not speak TLS that it must, in plain HTTP, in case it is that.
-async fn answer_plain<T>(mut stream: TcpStream) -> io::Result<T> {
+async fn answer_plain<T>(mut stream: Arrival) -> io::Result<T> {
     stream.write_all(PLAIN_HTTP).await?;
     stream.shutdown().await?;
     // What it still sends is thrown away: closing before would make its system throw away our answer.

@@ -1,6 +1,7 @@
 //! The server around the hub: listeners, TLS, HTTP, WebSocket sessions, signals, start and stop.
 //!
-//! - `listener`: from TCP through TLS to HTTP
+//! - `listener`: from TCP through TLS to HTTP; `entrance` says who may take part in that while many want to, with `room`
+//!   for the rule, `arrival` for who makes progress, `tally` for what the log is told; `descriptors` are what all this costs
 //! - `tls`: the certificate and its reload
 //! - `http`: the routes, behind what `strict` refuses of every request; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
 //!   for what comes in and `answer` for what goes out; `feed` streams events out; `openapi` describes both
@@ -14,9 +15,12 @@
 
 mod admin;
 mod answer;
+mod arrival;
 mod body;
 mod client_api;
 mod deadlines;
+mod descriptors;
+mod entrance;
 mod feed;
 mod http;
 mod line;
@@ -24,12 +28,14 @@ mod listener;
 mod liveness;
 mod openapi;
 mod pressure;
+mod room;
 mod server_api;
 mod session;
 mod socket;
 mod starts;
 mod strict;
 mod systemd;
+mod tally;
 mod tls;
 mod upgrade;
 
@@ -38,11 +44,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::clock;
@@ -53,16 +58,14 @@ use crate::store::{self, OpenError, Store, StoreError};
 use crate::tls::Pair;
 
 pub use crate::tls::TlsError;
+use entrance::Entrance;
+
 pub use admin::AdminError;
 pub use starts::Starts;
 pub use systemd::{SocketError, Sockets};
 
 /// How long a stop waits for connections to end.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How many connections may be on their way in, or be plain HTTP, besides the WebSockets.
-const EXTRA_CONNECTIONS: usize = 1_024;
-/// Descriptors that the process needs besides its connections.
-const EXTRA_DESCRIPTORS: usize = 64;
 
 /// What every connection needs.
 #[derive(Debug)]
@@ -73,6 +76,7 @@ struct Shared {
     allowed_origins: Vec<String>,
     api_keys: Vec<ApiKey>,
     webhooks: Webhooks,
+    entrance: Arc<Entrance>,
     begun: Instant,
     /// Where it listens, once it does.
     addresses: OnceLock<Vec<SocketAddr>>,
@@ -188,7 +192,7 @@ pub async fn run(
     if !clock::is_sane() {
         return Err(Error::Clock);
     }
-    raise_descriptor_limit(config.connection.max_connections);
+    descriptors::raise_limit(config.connection.max_connections + entrance::PLACES);
     // Whoever is being sent one list of members or one message, and then another, is not slow yet.
     let largest = config
         .presence
@@ -229,25 +233,22 @@ pub async fn run(
         allowed_origins: config.connection.allowed_origins,
         api_keys: config.api.keys,
         webhooks,
+        entrance: Entrance::new(),
         begun,
         addresses: OnceLock::new(),
         openapi: openapi::document(&config.limits).into(),
     });
-    let room = Arc::new(Semaphore::new(EXTRA_CONNECTIONS));
     let mut addresses = Vec::new();
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listener::all(sockets, &config.listen)? {
         addresses.push(listener.local_addr()?);
-        accepting.spawn(listener::accept(
-            Arc::clone(&shared),
-            listener,
-            Arc::clone(&room),
-        ));
+        accepting.spawn(listener::accept(Arc::clone(&shared), listener));
     }
     if let Some(path) = &config.admin.socket {
         accepting.spawn(admin::Door::open(path)?.serve(Arc::clone(&shared)));
     }
     let _ = shared.addresses.set(addresses.clone());
+    accepting.spawn(Arc::clone(&shared.entrance).report());
     accepting.spawn(Arc::clone(&tls).watch());
     accepting.spawn(systemd::attend(Arc::clone(&hub)));
     pressure::watch(&hub, patience)?;
@@ -356,23 +357,4 @@ fn webhooks(configured: &[config::Webhook]) -> Vec<Webhook> {
             ca_file: webhook.ca_file.clone(),
         })
         .collect()
-}
-
-/// A connection is a descriptor: takes as many as the system allows, and says so if they are not enough.
-fn raise_descriptor_limit(connections: usize) {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "cannot raise the limit of open files");
-    }
-    let needed = (connections + EXTRA_CONNECTIONS + EXTRA_DESCRIPTORS) as u64;
-    if let Some(limit) = getrlimit(Resource::Nofile).current
-        && limit < needed
-    {
-        warn!(
-            limit,
-            needed,
-            "the limit of open files is lower than connection.max_connections needs; raise LimitNOFILE"
-        );
-    }
 }

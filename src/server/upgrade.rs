@@ -10,19 +10,19 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
 use super::Shared;
 use super::answer::{Answer, Body, Refused, error, unavailable};
+use super::arrival::Arrival;
 use super::socket::Socket;
 use super::{body, session, strict};
 use crate::hub::{Admission, AdmissionError, ClientInfo, Connection};
 
 /// The stream under a connection.
-type Stream = TokioIo<TlsStream<TcpStream>>;
+type Stream = TokioIo<TlsStream<Arrival>>;
 
 /// Turns a request into a WebSocket connection (section 1).
 pub(super) async fn upgrade(
@@ -79,7 +79,7 @@ async fn serve(shared: Arc<Shared>, opening: Pin<Box<impl Future<Output = Option
 }
 
 /// A connection and its socket; in a box, because a future has room twice for what it is given.
-type Opened = (Arc<Connection>, Box<Socket<TlsStream<TcpStream>>>);
+type Opened = (Arc<Connection>, Box<Socket<TlsStream<Arrival>>>);
 
 /// Takes the stream over from hyper, whose buffer is free afterwards, and makes a connection of it. `None` where the
 /// client has gone meanwhile.
@@ -90,8 +90,10 @@ async fn open(
     upgraded: hyper::upgrade::OnUpgrade,
 ) -> Option<Opened> {
     let parts = upgraded.await.ok()?.downcast::<Stream>().ok()?;
+    let mut stream = parts.io.into_inner();
+    stream.get_mut().0.settle();
     let socket = Box::new(Socket::new(
-        parts.io.into_inner(),
+        stream,
         &parts.read_buf,
         shared.limits.frame_bytes,
     ));

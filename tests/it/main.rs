@@ -22,6 +22,7 @@ mod clock;
 mod crash;
 mod dev;
 mod dialogue;
+mod entrance;
 mod fanout;
 mod feed;
 mod hanging_disk;

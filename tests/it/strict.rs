@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{API_KEY, Client, Server, Token, in_time, tls};
 
-/// What comes back to these bytes, up to the end of the connection. Where nothing ends it, a last request does.
+/// What comes back to these bytes, up to the end of the connection.
 async fn exchange(server: &Server, bytes: &[u8]) -> String {
     let mut stream = tls(server, server.roots()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
