@@ -1,7 +1,6 @@
 //! The stream under a connection: it tells the entrance of the client's progress until the WebSocket is open.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,6 +31,11 @@ impl Arrival {
         self.guest = None;
     }
 
+    /// The stream under it.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// The client has sent or taken so many bytes.
     fn progress(&self, bytes: usize) {
         if let Some(guest) = &self.guest
@@ -39,12 +43,6 @@ impl Arrival {
         {
             guest.heard();
         }
-    }
-}
-
-impl AsFd for Arrival {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
     }
 }
 

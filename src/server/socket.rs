@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{
 };
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::arrival::Arrival;
 use super::line::{self, Line};
 use crate::hub::{SendQueue, Taken};
 use crate::protocol::{CloseReason, Frame};
@@ -40,9 +41,9 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
     fn tcp(&self) -> &TcpStream;
 }
 
-impl Wire for TlsStream<TcpStream> {
+impl Wire for TlsStream<Arrival> {
     fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
+        self.get_ref().0.tcp()
     }
 }
 
