@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 
 use super::admission::Slot;
 use super::channel::Channel;
-use super::fanout::Waits;
 use super::queue::SendQueue;
 use crate::auth::{Grants, Permissions};
 use crate::protocol::{CloseReason, ConnectionId, Frame, Json, MessageId};
@@ -100,6 +99,30 @@ pub(super) struct Following(Arc<Connection>);
 impl Drop for Following {
     fn drop(&mut self) {
         self.0.following.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// How many requests of a connection wait for their turn.
+#[derive(Debug, Default)]
+pub(super) struct Waits(AtomicUsize);
+
+/// One of them.
+pub(super) struct Waiting<'a>(&'a Waits);
+
+impl Waits {
+    pub(super) fn begin(&self) -> Waiting<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

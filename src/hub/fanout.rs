@@ -12,7 +12,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -171,30 +170,6 @@ impl Drop for Turn<'_> {
 fn payers(connection: ConnectionId, uid: Option<&Arc<str>>) -> impl Iterator<Item = Payer> {
     let uid = uid.map(|uid| Payer::Uid(Arc::clone(uid)));
     std::iter::once(Payer::Connection(connection)).chain(uid)
-}
-
-/// How many requests of a connection wait for their turn.
-#[derive(Debug, Default)]
-pub(super) struct Waits(AtomicUsize);
-
-/// One of them.
-struct Waiting<'a>(&'a Waits);
-
-impl Waits {
-    fn begin(&self) -> Waiting<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Waiting(self)
-    }
-
-    pub(super) fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Hub {

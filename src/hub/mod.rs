@@ -7,7 +7,8 @@
 //! - `admission`, `tokens`: who may connect, and tokens that serve once
 //! - [`Connection`], [`SendQueue`]: a connection and what waits for it
 //! - `channel`, `registry`: channels at run time and where they are found
-//! - `membership`, `metadata`: subscribe, unsubscribe, disconnect, umdUpdate
+//! - `lifecycle`: a connection's beginning and end
+//! - `membership`, `metadata`: subscribe, unsubscribe, umdUpdate
 //! - `publish`, `reactions`, `history`, `ids`: messages in, reactions to them, and both read again
 //! - `origin`: whose request something was
 //! - `outbox`: events out, kept with the changes that they tell of
@@ -28,6 +29,7 @@ mod fanout;
 mod history;
 mod ids;
 mod inspect;
+mod lifecycle;
 mod membership;
 mod metadata;
 mod origin;

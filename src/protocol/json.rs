@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::same::same_value;
+use super::same::{self, same_value};
 
 /// How deeply arrays and objects may be nested. Deeper input is refused: many parsers on the other side recurse.
 const MAX_DEPTH: usize = 127;
@@ -125,7 +125,7 @@ fn compact(text: &str) -> Result<String, JsonError> {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'"' => {
-                let end = string_end(bytes, at);
+                let end = same::string_end(bytes, at);
                 let literal = text.get(at..end).unwrap_or_default();
                 if literal.contains('\\') {
                     let value: String = serde_json::from_str(literal)
@@ -155,19 +155,6 @@ fn compact(text: &str) -> Result<String, JsonError> {
         at += 1;
     }
     Ok(out)
-}
-
-/// Where the string literal that begins at `start` is over (just past its closing quote).
-pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 #[cfg(test)]

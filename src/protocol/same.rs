@@ -101,7 +101,20 @@ fn string(text: &str) -> Option<(&str, &str)> {
     if *bytes.first()? != b'"' {
         return None;
     }
-    text.split_at_checked(super::json::string_end(bytes, 0))
+    text.split_at_checked(string_end(bytes, 0))
+}
+
+/// Where the string literal that begins at `start` is over (just past its closing quote).
+pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 /// A number in its one form: `digits`, which neither begin nor end with a zero, times ten to the `exponent`.

@@ -8,7 +8,7 @@
 //!    the processor finishes well within the time that a handshake may take;
 //! 3. *kept*: HTTP connections whose first request has been answered, and readers of the feed.
 //!
-//! Where all places of a room are taken, somebody who is silent gives way ([`Room`] says who); in a handshake only one
+//! Where all places of a room are taken, somebody who is silent gives way ([`WaitingRoom`] says who); in a handshake only one
 //! whose whole origin has stopped, for in a crowd from one place each waits for its turn there. So those who have sent nothing at all never take the place of a handshake; and where nobody in a room is silent, the next one waits in the room
 //! before, and before the lobby in the system's backlog.
 //!
@@ -29,8 +29,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
 use super::descriptors;
-use super::room::{GuestId, Origin, Room, Way};
 use super::tally::{GaveWay, Tally};
+use super::waiting_room::{GuestId, Origin, WaitingRoom, Way};
 
 /// How many may be in the lobby: all of a large crowd, so that those of its clients that are late are not taken for silent
 /// ones. Further ones wait in the backlog.
@@ -80,13 +80,13 @@ pub(super) struct Entrance {
 
 #[derive(Debug)]
 struct Rooms {
-    lobby: Room<Arc<Guest>>,
-    handshake: Room<Arc<Guest>>,
-    kept: Room<Arc<Guest>>,
+    lobby: WaitingRoom<Arc<Guest>>,
+    handshake: WaitingRoom<Arc<Guest>>,
+    kept: WaitingRoom<Arc<Guest>>,
 }
 
 impl Rooms {
-    fn of(&mut self, stage: Stage) -> Option<&mut Room<Arc<Guest>>> {
+    fn of(&mut self, stage: Stage) -> Option<&mut WaitingRoom<Arc<Guest>>> {
         match stage {
             Stage::Lobby => Some(&mut self.lobby),
             Stage::Handshake => Some(&mut self.handshake),
@@ -100,9 +100,9 @@ impl Entrance {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             rooms: Mutex::new(Rooms {
-                lobby: Room::new(LOBBY, SILENCE),
-                handshake: Room::of_kin(HANDSHAKES, STALL),
-                kept: Room::new(KEPT, Duration::ZERO),
+                lobby: WaitingRoom::new(LOBBY, SILENCE),
+                handshake: WaitingRoom::of_kin(HANDSHAKES, STALL),
+                kept: WaitingRoom::new(KEPT, Duration::ZERO),
             }),
             guests: AtomicU64::new(0),
             lobby_changed: Notify::new(),

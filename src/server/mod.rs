@@ -1,10 +1,12 @@
 //! The server around the hub: listeners, TLS, HTTP, WebSocket sessions, signals, start and stop.
 //!
-//! - `listener`: from TCP through TLS to HTTP; `entrance` says who may take part in that while many want to, with `room`
-//!   for the rule, `arrival` for who makes progress, `tally` for what the log is told; `descriptors` are what all this costs
+//! - `listener`: from TCP through TLS to HTTP; `entrance` says who may take part in that while many want to, with
+//!   `waiting_room` for the rule, `arrival` for who makes progress, `tally` for what the log is told; `descriptors` are
+//!   what all this costs
 //! - `tls`: the certificate and its reload
-//! - `http`: the routes, behind what `strict` refuses of every request; `upgrade` leads to a WebSocket, `client_api` and `server_api` are the HTTP APIs, with `body`
-//!   for what comes in and `answer` for what goes out; `feed` streams events out; `openapi` describes both
+//! - `http`: the routes, behind what `strict` refuses of every request; `upgrade` leads to a WebSocket, `client_api` and
+//!   `server_api` are the HTTP APIs, with `body` for what comes in and `answer` for what goes out; `feed` streams events
+//!   out; `openapi` describes both
 //! - `admin`: the same by a Unix socket, for the operator's commands
 //! - `socket`: one WebSocket on the wire
 //! - `session`: one connection's life; `deadlines` are when it must act though nothing comes, `liveness` whether the
@@ -28,7 +30,6 @@ mod listener;
 mod liveness;
 mod openapi;
 mod pressure;
-mod room;
 mod server_api;
 mod session;
 mod socket;
@@ -38,6 +39,7 @@ mod systemd;
 mod tally;
 mod tls;
 mod upgrade;
+mod waiting_room;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -40,7 +40,7 @@ pub(super) type GuestId = u64;
 
 /// Guests, each with what it takes to reach it.
 #[derive(Debug)]
-pub(super) struct Room<B> {
+pub(super) struct WaitingRoom<B> {
     places: usize,
     patience: Duration,
     /// When somebody of an origin last made progress; `None` where that does not count for the others.
@@ -74,7 +74,7 @@ pub(super) enum Way<B> {
     Nobody,
 }
 
-impl<B: Clone> Room<B> {
+impl<B: Clone> WaitingRoom<B> {
     /// A room of `places`, whose guests may be asked to give way after a silence of `patience`.
     pub(super) fn new(places: usize, patience: Duration) -> Self {
         Self {
@@ -274,15 +274,15 @@ mod tests {
     }
 
     /// A room in which everybody's bell is its id.
-    fn room(guests: &[(GuestId, Origin, Instant)]) -> Room<GuestId> {
-        let mut room = Room::new(guests.len(), PATIENCE);
+    fn room(guests: &[(GuestId, Origin, Instant)]) -> WaitingRoom<GuestId> {
+        let mut room = WaitingRoom::new(guests.len(), PATIENCE);
         for &(id, origin, since) in guests {
             room.enter(id, origin, id, since);
         }
         room
     }
 
-    fn asked(room: &mut Room<GuestId>, now: Instant) -> Option<GuestId> {
+    fn asked(room: &mut WaitingRoom<GuestId>, now: Instant) -> Option<GuestId> {
         match room.give_way(now) {
             Way::Ask(id) => Some(id),
             Way::NotBefore(_) | Way::Nobody => None,
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn where_kin_counts_nobody_gives_way_while_others_of_its_origin_go_on() {
         let start = Instant::now();
-        let mut room = Room::of_kin(3, PATIENCE);
+        let mut room = WaitingRoom::of_kin(3, PATIENCE);
         for (id, origin) in [(1, v4(1)), (2, v4(1)), (3, v4(2))] {
             room.enter(id, origin, id, start);
         }
@@ -446,7 +446,7 @@ mod tests {
         #[test]
         fn the_room_answers_as_a_plain_list_would(steps in prop::collection::vec(step(), 0..60)) {
             let mut now = Instant::now();
-            let mut room = Room::new(12, PATIENCE);
+            let mut room = WaitingRoom::new(12, PATIENCE);
             let mut list: Vec<(GuestId, Origin, Option<Instant>, bool)> = Vec::new();
             let mut next = 0;
             for step in steps {
