@@ -4,6 +4,7 @@
 //! the protocol allows and which costs nothing.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hyper::client::conn::http1::SendRequest;
@@ -47,7 +48,7 @@ pub(crate) struct Client {
     introduction: String,
     buffer: Vec<u8>,
     /// What has been read and not yet looked at.
-    unread: std::ops::Range<usize>,
+    unread: Range<usize>,
 }
 
 impl Target {
@@ -150,8 +151,31 @@ impl Client {
         ))
     }
 
-    /// The next frame.
+    /// The next frame. Pings are answered, as every client does by itself.
     pub(crate) async fn next(&mut self) -> Result<Frame<'_>> {
+        let (opcode, payload) = loop {
+            let (opcode, payload) = self.whole().await?;
+            if opcode != 9 {
+                break (opcode, payload);
+            }
+            let mut pong = Vec::new();
+            put_frame(
+                &mut pong,
+                0x8a,
+                self.buffer.get(payload).unwrap_or_default(),
+            );
+            self.stream.write_all(&pong).await?;
+        };
+        let payload = self.buffer.get(payload).unwrap_or_default();
+        match (opcode, payload) {
+            (8, [high, low, ..]) => Ok(Frame::Close(u16::from_be_bytes([*high, *low]))),
+            (8, _) => Ok(Frame::Close(1005)),
+            _ => Ok(Frame::Text(payload)),
+        }
+    }
+
+    /// The next frame's opcode, and where its payload is in the buffer.
+    async fn whole(&mut self) -> Result<(u8, Range<usize>)> {
         let (opcode, head, length) = loop {
             if let Some(found) = header(self.unread_bytes()) {
                 let (_, head, length) = found;
@@ -164,12 +188,7 @@ impl Client {
         };
         let start = self.unread.start + head;
         self.unread.start = start + length;
-        let payload = self.buffer.get(start..start + length).unwrap_or_default();
-        match (opcode, payload) {
-            (8, [high, low, ..]) => Ok(Frame::Close(u16::from_be_bytes([*high, *low]))),
-            (8, _) => Ok(Frame::Close(1005)),
-            _ => Ok(Frame::Text(payload)),
-        }
+        Ok((opcode, start..start + length))
     }
 
     /// The next text frame; a close is an error.

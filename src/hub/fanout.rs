@@ -112,6 +112,11 @@ impl FanOut {
         Some(turn)
     }
 
+    /// Forgets who has got everything back. To be called now and then: otherwise that is done only as there come to be more.
+    pub(super) fn forget_paid(&self) {
+        self.payers.lock().sweep(Instant::now());
+    }
+
     /// Charges a decided change.
     fn charge(&self, connection: ConnectionId, uid: Option<&Arc<str>>, bytes: f64, now: Instant) {
         for payer in payers(connection, uid) {

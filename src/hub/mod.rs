@@ -378,6 +378,7 @@ impl Hub {
         const PAUSE: Duration = Duration::from_secs(10);
         loop {
             tokio::time::sleep(PAUSE).await;
+            self.fan_out.forget_paid();
             self.trim_outbox().await;
             loop {
                 let (tell, told) = oneshot::channel();
