@@ -13,6 +13,9 @@ use crate::figures::{figure, kibibytes, mebibytes, title};
 use crate::process::Process;
 use crate::server::{Place, Server, Settings};
 
+/// By then the server has forgotten what it keeps of its connections' beginnings.
+const FORGOTTEN: Duration = Duration::from_secs(12);
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// How many connections there are when memory is looked at.
@@ -73,8 +76,9 @@ async fn add(
     Ok(())
 }
 
-/// Waits until memory changes no more, at the most for ten seconds.
+/// Waits until what the server forgets in time is forgotten, and until memory changes no more, at the most for ten seconds.
 async fn settled(process: Process) -> Result<u64> {
+    tokio::time::sleep(FORGOTTEN).await;
     let mut last = process.memory()?.resident;
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_secs(1)).await;

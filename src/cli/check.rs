@@ -39,19 +39,22 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     output::say(&summary(&args.file.path(), &config, &database))
 }
 
-/// What reading the configuration alone does not show, and only a person can mend.
+/// What reading the configuration alone does not show.
 ///
 /// # Errors
-/// When a start would fail by it.
+/// When a start would fail by it; what may pass by itself, a renewal that has replaced one of two files or a disk that does
+/// not read, is no wrong usage.
 pub(super) fn check_configuration(config: &Config) -> Result<(), Failure> {
     let wrong = server::problems(config);
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Usage(format!(
-            "the configuration cannot be used\n{}",
-            wrong.join("\n")
-        ))),
+    if wrong.is_empty() {
+        return Ok(());
     }
+    let texts: Vec<&str> = wrong.iter().map(|(text, _)| text.as_str()).collect();
+    let text = format!("the configuration cannot be used\n{}", texts.join("\n"));
+    Err(match wrong.iter().any(|(_, for_a_person)| *for_a_person) {
+        true => Failure::Usage(text),
+        false => Failure::Failed(text),
+    })
 }
 
 /// The directory, or the nearest one above it that exists.

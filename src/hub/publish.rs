@@ -163,8 +163,12 @@ impl Hub {
             let channel = self.channels.get(message.channel);
             channel.is_some_and(|channel| channel.audience.lock().is_busy())
         };
-        let has_untold = || message.sender.is_some_and(|sender| sender.has_untold());
-        let permit = if must_commit || has_untold() || is_busy() {
+        // A message that follows may still wait when the change it followed has been told: the next one goes behind it.
+        let must_follow = || {
+            let sender = message.sender;
+            sender.is_some_and(|sender| sender.has_untold() || sender.has_following())
+        };
+        let permit = if must_commit || must_follow() || is_busy() {
             Some(self.permit().await.ok_or_else(internal)?)
         } else {
             None
@@ -177,7 +181,7 @@ impl Hub {
                 None => (connection.uid.clone(), own.umd.clone()),
             }
         });
-        if !must_commit && has_untold() {
+        if !must_commit && must_follow() {
             return Ok(self.follow(message, sender, permit));
         }
         Ok(self.with_audience(message.channel, |channel, audience| {

@@ -61,6 +61,8 @@ pub struct NewReaction<'a> {
     pub trigger: Trigger,
     /// A second one with the same in the same channel is dropped.
     pub deduplication_id: Option<&'a str>,
+    /// The client that reacts, if one does: what it says of itself may change until the reaction has its place.
+    pub sender: Option<&'a Arc<Connection>>,
 }
 
 impl Hub {
@@ -93,6 +95,7 @@ impl Hub {
             reaction,
             trigger: client_trigger(connection, origin),
             deduplication_id: None,
+            sender: Some(connection),
         };
         let id = self
             .react(new, |event| {
@@ -118,7 +121,6 @@ impl Hub {
         let NewReaction {
             channel,
             uid,
-            umd,
             reaction,
             ..
         } = new;
@@ -156,88 +158,103 @@ impl Hub {
                 None => Ok(first),
             };
         }
+        if reaction.event == ReactionEvent::Added {
+            self.check_room()?;
+        }
         // Only now: whoever waits for the message's lock must not keep others from the disk.
         let permit = self.permit().await.ok_or_else(internal)?;
         let (done, durable) = oneshot::channel();
-        let id = self.with_audience(channel, |shared, audience| {
-            let id = self.ids.next();
-            let request = self.ids.next();
-            let frame = frame::reaction(
-                reaction.event,
-                id,
-                channel,
-                reaction.message,
-                &reaction.reaction,
-                Meta {
-                    uid: Some(uid),
-                    umd,
-                },
-            );
-            let mut changes = Changes::new();
-            match reaction.event {
-                ReactionEvent::Added => changes.put_reaction(
+        let id = Self::with_sender(&new, |umd| {
+            self.with_audience(channel, |shared, audience| {
+                let id = self.ids.next();
+                let request = self.ids.next();
+                let frame = frame::reaction(
+                    reaction.event,
+                    id,
                     channel,
                     reaction.message,
                     &reaction.reaction,
-                    uid,
-                    &ReactionRecord {
-                        id: ByteArray::new(id.to_bytes()),
-                        umd: umd.as_str().to_owned(),
-                        uid: None,
-                        origin: Some(origin::record(&new.trigger, request)),
+                    Meta {
+                        uid: Some(uid),
+                        umd,
                     },
-                ),
-                ReactionEvent::Removed => {
-                    changes.remove_reaction(channel, reaction.message, &reaction.reaction, uid);
-                }
-            }
-            if let Some(once) = &once {
-                once.write_for(id, &mut changes);
-            }
-            if emit {
-                // The end of a reaction is told in the words of the request that made it: so the two can be matched.
-                let (made_by, umd_then) = match there {
-                    Some(record) => (
-                        record.origin.and_then(origin::restored),
-                        Json::parse(&record.umd).ok(),
+                );
+                let mut changes = Changes::new();
+                match reaction.event {
+                    ReactionEvent::Added => changes.put_reaction(
+                        channel,
+                        reaction.message,
+                        &reaction.reaction,
+                        uid,
+                        &ReactionRecord {
+                            id: ByteArray::new(id.to_bytes()),
+                            umd: umd.as_str().to_owned(),
+                            uid: None,
+                            origin: Some(origin::record(&new.trigger, request)),
+                        },
                     ),
-                    None => (None, None),
-                };
-                let (trigger, request) = match &made_by {
-                    Some((trigger, request)) => (trigger, *request),
-                    None => (&new.trigger, request),
-                };
-                let told = Told {
-                    channel,
-                    message: &message,
-                    reaction,
-                    uid,
-                    umd: umd_then.as_ref().unwrap_or(umd),
-                    id: first.unwrap_or(id),
-                };
-                self.tell_of_reaction(&mut changes, (trigger, request), told);
-            }
-            audience.keep_place();
-            self.committer.submit(
-                changes,
-                Delivery {
-                    channel: Some(Arc::clone(shared)),
-                    message: Some(Message {
-                        frame,
-                        except: None,
-                        _permit: None,
-                    }),
-                    done: Some(done),
-                    spent: once,
-                    _reacted: reacted,
-                    _permit: Some(permit),
-                    ..Delivery::default()
-                },
-            );
-            id
+                    ReactionEvent::Removed => {
+                        changes.remove_reaction(channel, reaction.message, &reaction.reaction, uid);
+                    }
+                }
+                if let Some(once) = &once {
+                    once.write_for(id, &mut changes);
+                }
+                if emit {
+                    // The end of a reaction is told in the words of the request that made it: so the two can be matched.
+                    let (made_by, umd_then) = match there {
+                        Some(record) => (
+                            record.origin.and_then(origin::restored),
+                            Json::parse(&record.umd).ok(),
+                        ),
+                        None => (None, None),
+                    };
+                    let (trigger, request) = match &made_by {
+                        Some((trigger, request)) => (trigger, *request),
+                        None => (&new.trigger, request),
+                    };
+                    let told = Told {
+                        channel,
+                        message: &message,
+                        reaction,
+                        uid,
+                        umd: umd_then.as_ref().unwrap_or(umd),
+                        id: first.unwrap_or(id),
+                    };
+                    self.tell_of_reaction(&mut changes, (trigger, request), told);
+                }
+                audience.keep_place();
+                self.committer.submit(
+                    changes,
+                    Delivery {
+                        channel: Some(Arc::clone(shared)),
+                        message: Some(Message {
+                            frame,
+                            except: None,
+                            _permit: None,
+                        }),
+                        done: Some(done),
+                        spent: once,
+                        _reacted: reacted,
+                        _permit: Some(permit),
+                        ..Delivery::default()
+                    },
+                );
+                id
+            })
         });
         durable.await.map_err(|_| internal())?;
         Ok(Some(id))
+    }
+
+    /// Calls `act` with what the reaction says of its sender, which changes not before it has its place: as it is with
+    /// messages.
+    fn with_sender<T>(new: &NewReaction<'_>, act: impl FnOnce(&Json) -> T) -> T {
+        let own = new.sender.map(|connection| connection.state.lock());
+        let held = own
+            .as_ref()
+            .and_then(|own| own.subscriptions.get(new.channel));
+        act(held.map_or(new.umd, |held| &held.umd))
     }
 
     /// Notes that a request was dealt with, though it changed nothing. Returns the id that a second one is told.

@@ -13,8 +13,10 @@ use super::Hub;
 use crate::protocol::{ErrorCode, Refusal};
 use crate::store::room::{self, Room};
 
-/// How often it is looked at.
-const PAUSE: Duration = Duration::from_secs(2);
+/// How often it is looked at: the reserve must not be used up between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The same where there is little.
+const SHORT_PAUSE: Duration = Duration::from_millis(50);
 /// What is not known.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -41,7 +43,7 @@ pub(super) struct DiskRoom {
 }
 
 impl DiskRoom {
-    /// Looks, and from then on every two seconds until this is dropped; on a thread of its own, since a disk may be slow to
+    /// Looks, and from then on again and again until this is dropped; on a thread of its own, since a disk may be slow to
     /// answer.
     ///
     /// # Errors
@@ -55,12 +57,17 @@ impl DiskRoom {
         this.look();
         let watched = Arc::downgrade(&this);
         thread::Builder::new().name("room".into()).spawn(move || {
+            let mut pause = PAUSE;
             loop {
-                thread::sleep(PAUSE);
-                match watched.upgrade() {
-                    Some(this) => this.look(),
-                    None => return,
-                }
+                thread::sleep(pause);
+                let Some(this) = watched.upgrade() else {
+                    return;
+                };
+                this.look();
+                pause = match this.level() {
+                    Level::Enough => PAUSE,
+                    Level::Little | Level::Reserve => SHORT_PAUSE,
+                };
             }
         })?;
         Ok(this)
@@ -151,7 +158,7 @@ impl Hub {
         match self.room.level() {
             Level::Reserve => Err(Refusal::new(
                 ErrorCode::StorageLimitReached,
-                "the server has no room to store messages at present; without `store` they go on",
+                "the server has no room to store messages and reactions at present; messages without `store` go on",
             )),
             Level::Enough | Level::Little => Ok(()),
         }

@@ -141,7 +141,7 @@ impl Error {
         match self {
             Self::Open(error) => error.is_for_a_person(),
             Self::Start(StartError::Store(error)) => matches!(error, StoreError::Record { .. }),
-            Self::Tls(_) => true,
+            Self::Tls(error) => error.is_for_a_person(),
             Self::Webhook(error) => error.is_for_a_person(),
             Self::Start(StartError::System(_))
             | Self::Clock
@@ -153,15 +153,16 @@ impl Error {
     }
 }
 
-/// What of a configuration cannot be used, though it reads well. Everything is read as a start reads it.
-pub fn problems(config: &Config) -> Vec<String> {
+/// What of a configuration cannot be used, though it reads well; and of each whether only a person can mend it. Everything
+/// is read as a start reads it.
+pub fn problems(config: &Config) -> Vec<(String, bool)> {
     let mut wrong = Vec::new();
     if let Err(error) = Pair::read(&config.tls.certificate, &config.tls.private_key) {
-        wrong.push(format!("tls: {error}"));
+        wrong.push((format!("tls: {error}"), error.is_for_a_person()));
     }
     for webhook in webhooks(&config.events.webhooks) {
         if let Err(error) = webhook.check() {
-            wrong.push(format!("events.webhooks: {error}"));
+            wrong.push((format!("events.webhooks: {error}"), error.is_for_a_person()));
         }
     }
     wrong

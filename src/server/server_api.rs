@@ -196,6 +196,7 @@ async fn react(
         reaction: &reaction,
         trigger,
         deduplication_id: deduplication_id.as_deref(),
+        sender: None,
     };
     let id = shared.hub.react(new, |_| Some(emit)).await?;
     Ok(accepted(id.filter(|_| eager), &channel, &event))

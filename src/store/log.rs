@@ -16,8 +16,11 @@ use super::pages::SEGMENT_BYTES;
 const SEGMENT_HEADER: usize = 20;
 /// No message begins so close to the end of a segment.
 const MESSAGE_HEADER: usize = 32;
-/// The field that every commit writes, in MessagePack: a text of six characters, and a number behind it.
+/// The field that every commit writes, in MessagePack: a text of six characters, and a number behind it. It is the first
+/// of its record, and the next one's name follows: what clients have stored looks like that by no accident.
 const COMMIT: &[u8] = b"\xa6commit";
+/// The next field's name.
+const NEXT: &[u8] = b"\xa6outbox";
 
 /// What a log holds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -71,8 +74,14 @@ fn last_commit(segment: &[u8]) -> Option<u64> {
         at += length;
         let mut rest = body;
         while let Some(found) = find(rest, COMMIT) {
+            let begins = found.checked_sub(1).and_then(|at| rest.get(at));
             rest = rest.get(found + COMMIT.len()..).unwrap_or_default();
-            last = last.max(number(rest).unwrap_or(0));
+            if begins.is_some_and(|map| (0x82..=0x8f).contains(map))
+                && let Some((commit, after)) = number(rest)
+                && after.starts_with(NEXT)
+            {
+                last = last.max(commit);
+            }
         }
     }
     Some(last)
@@ -119,19 +128,22 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     })
 }
 
-/// A number as MessagePack writes it.
-fn number(bytes: &[u8]) -> Option<u64> {
+/// A number as MessagePack writes it, and what follows it.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let length = match first {
-        0..=0x7f => return Some(u64::from(first)),
+        0..=0x7f => return Some((u64::from(first), rest)),
         0xcc => 1,
         0xcd => 2,
         0xce => 4,
         0xcf => 8,
         _ => return None,
     };
-    let digits = rest.get(..length)?.iter();
-    Some(digits.fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    let (digits, rest) = rest.split_at_checked(length)?;
+    let number = digits
+        .iter()
+        .fold(0, |number, &byte| number << 8 | u64::from(byte));
+    Some((number, rest))
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -191,7 +203,7 @@ mod tests {
         assert_eq!(read(&[250, 1, 0, 1]), Some(65_537));
         assert_eq!(read(&[255, 0, 0, 0, 0, 0, 0, 0, 1]), Some(1 << 56));
         assert_eq!(read(&[255, 0]), None);
-        assert_eq!(number(&[0xcd, 1, 2]), Some(258));
+        assert_eq!(number(&[0xcd, 1, 2, 9]), Some((258, &[9][..])));
         assert_eq!(number(&[0xcf, 0]), None);
     }
 }

@@ -1,5 +1,6 @@
 //! A server's certificate and its key, from two files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub enum TlsError {
         file: PathBuf,
         /// What was wrong.
         detail: String,
+        /// Whether the system failed at it, and not the file.
+        may_pass: bool,
     },
     /// The two do not work together.
     #[error(
@@ -38,6 +41,17 @@ pub enum TlsError {
         /// What rustls said.
         error: rustls::Error,
     },
+}
+
+impl TlsError {
+    /// Whether only a person can mend it. Two that do not belong together may be caught in the middle of a renewal, and
+    /// a disk may read again.
+    pub fn is_for_a_person(&self) -> bool {
+        match self {
+            Self::File { may_pass, .. } => !may_pass,
+            Self::Pair { .. } => false,
+        }
+    }
 }
 
 /// A certificate and a key that a server can be run with. Whether the certificate is good *now* is another question: a
@@ -81,9 +95,13 @@ pub(crate) fn read_validity(certificate: &Path) -> Option<Validity> {
 
 /// The certificates in a file, the server's own first.
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unreadable("certificate", file, &error))
+    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| unreadable("certificate", file, &error))?;
+    match chain.is_empty() {
+        false => Ok(chain),
+        true => Err(unreadable("certificate", file, &pem::Error::NoItemsFound)),
+    }
 }
 
 fn unreadable(what: &'static str, file: &Path, error: &pem::Error) -> TlsError {
@@ -91,6 +109,11 @@ fn unreadable(what: &'static str, file: &Path, error: &pem::Error) -> TlsError {
         what,
         file: file.to_owned(),
         detail: error.to_string(),
+        may_pass: matches!(
+            error,
+            pem::Error::Io(error)
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+        ),
     }
 }
 
@@ -143,7 +166,10 @@ mod tests {
             error(&certificate, &certificate),
             TlsError::File { .. }
         ));
-        // A file without a certificate is read, and is of no use.
-        assert!(matches!(error(&key, &key), TlsError::Pair { .. }));
+        assert!(matches!(error(&key, &key), TlsError::File { .. }));
+        // Only of the pair nobody can tell whether it is in the midst of a renewal.
+        assert!(!mismatch.is_for_a_person());
+        assert!(error(&absent, &key).is_for_a_person());
+        assert!(error(&key, &key).is_for_a_person());
     }
 }

@@ -202,7 +202,8 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
     );
     let kept = json!({"channel": "presence.a", "event": "e", "data": 1, "store": 600});
     server.publish(kept.clone()).await;
-    assert!(jim.next().await.contains("\"data\":1"));
+    let stored = jim.next_json().await;
+    assert_eq!(stored["data"], 1);
 
     mount.fill(3 << 10);
     server.wait_for_log("messages are not stored any more");
@@ -212,6 +213,12 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
     // Every message of hers is to be stored.
     jim.send(r#"{"event":"e","channel":"presence.a","data":2}"#)
         .await;
+    jim.expect_error("STORAGE_LIMIT_REACHED").await;
+    let reaction = json!({
+        "event": "hotsock.messageReaction", "channel": "presence.a",
+        "data": {"messageId": stored["id"], "reaction": "thumbsup", "action": "add"},
+    });
+    jim.send(&reaction.to_string()).await;
     jim.expect_error("STORAGE_LIMIT_REACHED").await;
     server
         .publish(json!({"channel": "presence.a", "event": "e", "data": 3}))
@@ -345,4 +352,35 @@ async fn a_check_reads_the_database_and_changes_nothing() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("is damaged"), "{said}");
     assert_eq!(contents(server.folder()), before);
+}
+
+/// Faster than anybody looks now and then.
+#[tokio::test]
+async fn a_flood_of_stored_messages_ends_at_the_reserve_and_not_with_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mount) = Mount::small(folder.path(), 128) else {
+        return;
+    };
+    let server = on(&mount).start();
+    let kept = json!({
+        "channel": "c", "event": "e", "data": "x".repeat(32_000), "store": -1,
+    });
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        let answer = server.api("POST", "/publish", &kept.to_string()).await;
+        if answer.status == 507 {
+            refused += 1;
+            if refused > 20 {
+                break;
+            }
+        } else {
+            assert_eq!(answer.status, 202, "{answer:?}");
+        }
+    }
+    assert!(refused > 20, "the disk has not become full");
+    let (mut jim, _) = Client::join(&server, "Jim", "presence.a").await;
+    let (pam, _) = Client::join(&server, "Pam", "presence.a").await;
+    assert!(jim.next().await.contains("hotsock.memberAdded"));
+    pam.close().await;
+    assert!(jim.next().await.contains("hotsock.memberRemoved"));
 }

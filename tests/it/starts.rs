@@ -13,6 +13,14 @@ fn what_may_pass_by_itself_is_1() {
         .refused();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("/proc/nowhere"), "{log}");
+    // A certificate that has been renewed, and its key not yet.
+    let mut server = Setup::new().start();
+    server.terminate();
+    let (key, other) = (server.folder().join("key.pem"), Setup::new().start());
+    fs::copy(other.folder().join("key.pem"), &key).unwrap();
+    let (status, log) = server.refused_start();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("cannot be used together"), "{log}");
     // An address that somebody else has.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
@@ -31,6 +39,12 @@ fn what_a_person_must_edit_is_2() {
     assert_eq!(status.code(), Some(2), "{log}");
     let mut server = Setup::new().start();
     server.terminate();
+    let certificate = server.folder().join("cert.pem");
+    let whole = fs::read(&certificate).unwrap();
+    fs::write(&certificate, "no certificate").unwrap();
+    let (status, log) = server.refused_start();
+    assert_eq!(status.code(), Some(2), "{log}");
+    fs::write(&certificate, whole).unwrap();
     // All that was ever made durable is gone.
     fs::remove_dir_all(server.data_dir().join("db")).unwrap();
     let (status, log) = server.refused_start();

@@ -122,7 +122,13 @@ impl Mount {
     /// Fills it until so many KiB are left.
     pub fn fill(&self, left: u64) {
         use std::io::Write as _;
-        let mut filler = File::create(self.filler()).unwrap();
+        // What is there stays: whoever looks meanwhile sees less and less room.
+        let mut options = File::options();
+        let mut filler = options
+            .create(true)
+            .append(true)
+            .open(self.filler())
+            .unwrap();
         let piece = vec![0xa5; 16 << 10];
         let free = || {
             let fs = rustix::fs::statvfs(&self.path).unwrap();

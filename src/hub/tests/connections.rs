@@ -196,6 +196,7 @@ async fn a_reaction_whose_request_is_given_up_is_not_made_twice() {
                 user_agent: None,
             },
             deduplication_id: None,
+            sender: None,
         };
         room.hub.react(new, |_| Some(true))
     };

@@ -192,6 +192,43 @@ async fn ids_grow_for_everybody_whatever_waits_for_what() {
     Arc::into_inner(room).unwrap().close().await;
 }
 
+/// The change that a message follows is told, and the message is not yet: the next one waits behind it all the same.
+#[tokio::test]
+async fn a_senders_messages_keep_their_order_across_its_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = Room::open(folder.path(), settings()).await;
+    let (pam, jim) = (room.speaker("Pam").await, room.speaker("Jim").await);
+    room.subscribe(&pam, CHANNEL).await;
+    room.settle_here().await;
+    heard(&pam);
+    let before = Held::new(&room).await;
+    room.subscribe(&jim, CHANNEL).await;
+    // Between the change and the message that follows it the disk is held again.
+    let (release, released) = mpsc::channel::<()>();
+    room.hub.committer.submit_computed(
+        move |_| {
+            let _ = released.recv();
+            Changes::new()
+        },
+        Delivery::default(),
+    );
+    room.say(&jim, "said", "first").await;
+    drop(before);
+    let is_told = async {
+        while jim.has_untold() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_told)
+        .await
+        .unwrap();
+    room.say(&jim, "said", "second").await;
+    drop(release);
+    room.settle_here().await;
+    assert_eq!(told(&pam), ["memberAdded Jim", "first", "second"]);
+    room.close().await;
+}
+
 #[tokio::test]
 async fn an_id_that_was_asked_for_is_that_of_the_message_that_followed() {
     let folder = tempfile::tempdir().unwrap();

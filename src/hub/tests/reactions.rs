@@ -47,6 +47,7 @@ async fn the_end_of_a_reaction_of_an_earlier_version_tells_what_is_known() {
             user_agent: None,
         },
         deduplication_id: None,
+        sender: None,
     };
     room.hub.react(new, |_| Some(true)).await.unwrap();
     let events = room.events_after(before).await;
