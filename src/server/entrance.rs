@@ -9,8 +9,10 @@
 //! 3. *kept*: HTTP connections whose first request has been answered, and readers of the feed.
 //!
 //! Where all places of a room are taken, somebody who is silent gives way ([`WaitingRoom`] says who); in a handshake only one
-//! whose whole origin has stopped, for in a crowd from one place each waits for its turn there. So those who have sent nothing at all never take the place of a handshake; and where nobody in a room is silent, the next one waits in the room
-//! before, and before the lobby in the system's backlog.
+//! of whose origin nobody finishes, for in a crowd from one place each waits for its turn there. So those who have sent
+//! nothing at all never take the place of a handshake; and where nobody in a room is silent, the next one waits in the room
+//! before, and before the lobby in the system's backlog. In the lobby too those give way who wait for their handshake, where
+//! one origin has very many of them and none of it finishes.
 //!
 //! A guest is *asked* to give way, and gives way on its own task: that looks first whether something has come meanwhile, for
 //! it may be us who are late.
@@ -20,7 +22,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -29,8 +31,9 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
 use super::descriptors;
+use super::origin::Origin;
 use super::tally::{GaveWay, Tally};
-use super::waiting_room::{GuestId, Origin, WaitingRoom, Way};
+use super::waiting_room::{GuestId, WaitingRoom, Way};
 
 /// How many may be in the lobby: all of a large crowd, so that those of its clients that are late are not taken for silent
 /// ones. Further ones wait in the backlog.
@@ -86,6 +89,12 @@ struct Rooms {
 }
 
 impl Rooms {
+    /// Somebody of this origin has finished its handshake.
+    fn finished(&mut self, origin: Origin, now: Instant) {
+        self.lobby.finish(origin, now);
+        self.handshake.finish(origin, now);
+    }
+
     fn of(&mut self, stage: Stage) -> Option<&mut WaitingRoom<Arc<Guest>>> {
         match stage {
             Stage::Lobby => Some(&mut self.lobby),
@@ -126,6 +135,7 @@ impl Entrance {
             origin: Origin::of(peer.ip()),
             stage: AtomicU8::new(Stage::Lobby as u8),
             bell: Notify::new(),
+            dismissed: AtomicBool::new(false),
         });
         let bell = Arc::clone(&guest);
         let mut rooms = self.rooms.lock();
@@ -205,13 +215,9 @@ impl Entrance {
         }
     }
 
-    /// A guest in the lobby is silent no more.
+    /// A guest in the lobby is silent no more, and waits.
     fn first_byte_of(&self, guest: &Guest) {
-        let now = Instant::now();
-        let mut rooms = self.rooms.lock();
-        let asked = rooms.lobby.serve(guest.id, now);
-        rooms.handshake.stir(guest.origin, now);
-        drop(rooms);
+        let asked = self.rooms.lock().lobby.wait(guest.id, Instant::now());
         if asked {
             self.changed(Stage::Lobby);
         }
@@ -227,7 +233,7 @@ impl Entrance {
                 return;
             }
             if let Way::Ask(guest) = room.give_way(now) {
-                guest.bell.notify_one();
+                guest.ask();
                 return;
             }
         }
@@ -257,13 +263,37 @@ pub(super) struct Guest {
     stage: AtomicU8,
     /// Rings when it is asked to give way.
     bell: Notify,
+    /// Whether it was asked while it was kept; changed only under the lock of the rooms.
+    dismissed: AtomicBool,
 }
 
 impl Guest {
-    /// It has sent its first byte: waits until there is a place for its handshake.
-    pub(super) async fn handshake_place(self: &Arc<Self>) {
+    /// Asks it to give way; under the lock of the rooms.
+    fn ask(&self) {
+        if self.stage() == Stage::Kept {
+            self.dismissed.store(true, Ordering::Relaxed);
+        }
+        self.bell.notify_one();
+    }
+
+    /// It has sent its first byte: waits until there is a place for its handshake. Returns whether it has one; where it has
+    /// not, it gives way.
+    #[must_use]
+    pub(super) async fn handshake_place(self: &Arc<Self>) -> bool {
+        self.entrance.first_byte_of(self);
+        tokio::select! {
+            biased;
+            () = self.next_handshake() => true,
+            _ = self.asked() => {
+                let origin = self.origin;
+                self.entrance.happens(|tally| tally.gave_way(GaveWay::Stalled, origin));
+                false
+            }
+        }
+    }
+
+    async fn next_handshake(self: &Arc<Self>) {
         let entrance = &self.entrance;
-        entrance.first_byte_of(self);
         let _turn = entrance.turn.lock().await;
         entrance
             .place(Stage::Handshake, &entrance.handshake_changed)
@@ -277,6 +307,14 @@ impl Guest {
         self.set_stage(Stage::Handshake);
         drop(rooms);
         entrance.changed(Stage::Lobby);
+    }
+
+    /// It has finished its handshake, or become a WebSocket: others of its origin may still be on their way to it.
+    pub(super) fn finished(&self) {
+        self.entrance
+            .rooms
+            .lock()
+            .finished(self.origin, Instant::now());
     }
 
     /// Something of it has come, or gone to it.
@@ -300,9 +338,7 @@ impl Guest {
     pub(super) fn serve(&self) {
         let mut rooms = self.entrance.rooms.lock();
         let stage = self.stage();
-        let asked = rooms
-            .of(stage)
-            .is_some_and(|room| room.serve(self.id, Instant::now()));
+        let asked = rooms.of(stage).is_some_and(|room| room.serve(self.id));
         drop(rooms);
         if asked {
             self.entrance.changed(stage);
@@ -315,18 +351,20 @@ impl Guest {
         let now = Instant::now();
         let mut rooms = self.entrance.rooms.lock();
         if self.stage() == Stage::Handshake {
+            // Only the first answer counts: a kept connection asks as often as it likes.
+            rooms.finished(self.origin, now);
             if !rooms.kept.has_place() {
                 let Way::Ask(guest) = rooms.kept.give_way(now) else {
                     rooms.handshake.served(self.id, now);
                     return false;
                 };
-                guest.bell.notify_one();
+                guest.ask();
             }
             rooms.handshake.leave(self.id);
             rooms
                 .kept
                 .enter(self.id, self.origin, Arc::clone(self), now);
-            rooms.kept.serve(self.id, now);
+            rooms.kept.serve(self.id);
             self.set_stage(Stage::Kept);
         }
         if !goes_on {
@@ -343,8 +381,13 @@ impl Guest {
             self.bell.notified().await;
             let mut rooms = self.entrance.rooms.lock();
             let stage = self.stage();
-            // One that is kept has had what it came for: it goes, even if it has begun something new meanwhile.
-            if stage == Stage::Kept || rooms.of(stage).is_some_and(|room| room.must_go(self.id)) {
+            // One that is kept has had what it came for: it goes, even if it has begun something new meanwhile. Yet the bell
+            // may have rung in its handshake, and be heard only now.
+            let goes = match stage {
+                Stage::Kept => self.dismissed.load(Ordering::Relaxed),
+                _ => rooms.of(stage).is_some_and(|room| room.must_go(self.id)),
+            };
+            if goes {
                 return stage;
             }
         }
@@ -402,3 +445,6 @@ impl Drop for Visit {
         self.0.leave();
     }
 }
+
+#[cfg(test)]
+mod tests;

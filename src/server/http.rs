@@ -36,6 +36,7 @@ pub(super) async fn serve(
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         // It is a guest until the WebSocket is open.
+        guest.finished();
         return Ok(answer);
     }
     let goes_on = matches!(answer.body(), Body::Right(_));

@@ -105,7 +105,10 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, visit: 
             return;
         }
     };
-    guest.handshake_place().await;
+    if !guest.handshake_place().await {
+        debug!(%peer, "a connection gave way before its handshake");
+        return;
+    }
     let stream = Arrival::new(stream, Arc::clone(guest));
     let stream = match Box::pin(handshake(&shared, stream, first, guest)).await {
         Ok(stream) => stream,
@@ -114,6 +117,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, visit: 
             return;
         }
     };
+    guest.finished();
     if let Err(error) = Box::pin(requests(shared, stream, peer, guest)).await {
         debug!(%peer, %error, "HTTP connection failed");
     }

@@ -29,6 +29,7 @@ mod line;
 mod listener;
 mod liveness;
 mod openapi;
+mod origin;
 mod pressure;
 mod server_api;
 mod session;

@@ -6,7 +6,7 @@ use std::io;
 use rustix::process::{Resource, getrlimit};
 use tracing::warn;
 
-use super::waiting_room::Origin;
+use super::origin::Origin;
 
 /// How many origins are told apart; beyond that, the line says this number.
 const MAX_ORIGINS: usize = 4_096;

@@ -4,8 +4,13 @@
 //! is one of those who have been silent for the room's patience: of the origin that has most of them, the one that has
 //! been silent longest. Whoever makes progress, or is being served, is never asked.
 //!
-//! Where `kin` counts, nobody gives way while others of its origin go on: when thousands of clients in one place come at
-//! once, each waits for its turn there, for seconds, and is no more to blame than one that makes a little progress itself.
+//! Where `kin` counts, nobody gives way while others of its origin finish what they came for: when thousands of clients in
+//! one place come at once, each waits for its turn there, for seconds, and is no more to blame than those who have had it.
+//! Progress short of that excuses only whoever makes it: a byte now and then costs nothing, and would excuse thousands.
+//!
+//! Somebody may also *wait* for a place in the next room. That is no silence, but one origin's many cannot shut the others
+//! out by it: beyond an origin's share they give way like the silent ones, after these and after twice the patience, and
+//! kin counts.
 //!
 //! Pure: every call brings the time. A room is behind a lock that all connections share on their way in, so all it does
 //! is done in a moment, but for the look at everybody; one look is good for many that give way, and the room remembers
@@ -13,27 +18,14 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Who counts as one: an IPv4 address, or the 64 bits of an IPv6 address that a single customer has at the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr);
-
-impl Origin {
-    /// The origin of an address. A socket for both families shows IPv4 clients as `::ffff:192.0.2.1`.
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => {
-                Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-            }
-        })
-    }
-}
+use super::origin::{Finished, Origin};
 
 /// For how many that give way one look at everybody is good.
 const BATCH: usize = 512;
+/// Of so many parts of a room one is an origin's share, up to which those who wait never give way.
+const SHARES: usize = 64;
 
 /// A guest's name in its room.
 pub(super) type GuestId = u64;
@@ -43,8 +35,9 @@ pub(super) type GuestId = u64;
 pub(super) struct WaitingRoom<B> {
     places: usize,
     patience: Duration,
-    /// When somebody of an origin last made progress; `None` where that does not count for the others.
-    kin: Option<HashMap<Origin, Instant>>,
+    /// Whether kin counts for everybody; for those who wait it always does.
+    of_kin: bool,
+    finished: Finished,
     guests: HashMap<GuestId, Guest<B>>,
     /// How many have been asked to give way and are still here.
     asked: usize,
@@ -59,6 +52,8 @@ struct Guest<B> {
     origin: Origin,
     /// `None` while it is being served: it is our turn, and its silence is no fault of its own.
     silent_since: Option<Instant>,
+    /// Whether it waits for the next room.
+    waits: bool,
     asked: bool,
     bell: B,
 }
@@ -80,7 +75,8 @@ impl<B: Clone> WaitingRoom<B> {
         Self {
             places,
             patience,
-            kin: None,
+            of_kin: false,
+            finished: Finished::new(2 * places),
             guests: HashMap::new(),
             asked: 0,
             next: Vec::new(),
@@ -88,10 +84,10 @@ impl<B: Clone> WaitingRoom<B> {
         }
     }
 
-    /// The same, where the progress of others of its origin counts for each.
+    /// The same, where kin counts for everybody.
     pub(super) fn of_kin(places: usize, patience: Duration) -> Self {
         Self {
-            kin: Some(HashMap::new()),
+            of_kin: true,
             ..Self::new(places, patience)
         }
     }
@@ -109,25 +105,27 @@ impl<B: Clone> WaitingRoom<B> {
     /// Somebody comes in, silent up to now. Whether there is a place is for the caller to ask before.
     pub(super) fn enter(&mut self, id: GuestId, origin: Origin, bell: B, now: Instant) {
         self.note_silence(now);
-        self.stir(origin, now);
         let guest = Guest {
             origin,
             silent_since: Some(now),
+            waits: false,
             asked: false,
             bell,
         };
         self.guests.insert(id, guest);
     }
 
-    /// Somebody of this origin makes progress, here or elsewhere.
-    pub(super) fn stir(&mut self, origin: Origin, now: Instant) {
-        let (patience, most) = (self.patience, 2 * self.places);
-        if let Some(kin) = &mut self.kin {
-            kin.insert(origin, now);
-            if kin.len() > most {
-                kin.retain(|_, stirred| *stirred + patience > now);
-            }
+    /// Somebody of this origin has finished what it came for, here or elsewhere.
+    pub(super) fn finish(&mut self, origin: Origin, now: Instant) {
+        self.finished.note(origin, now, self.patience);
+    }
+
+    /// It has made progress, and waits for a place elsewhere. Returns whether it was asked to give way; it stays then.
+    pub(super) fn wait(&mut self, id: GuestId, now: Instant) -> bool {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            guest.waits = true;
         }
+        self.served(id, now)
     }
 
     /// It has made progress: it is silent only from now on, and stays if it was asked to give way. Returns whether it
@@ -141,14 +139,14 @@ impl<B: Clone> WaitingRoom<B> {
     }
 
     /// It has made progress, and is being served from now on. Returns whether it was asked to give way; it stays then.
-    pub(super) fn serve(&mut self, id: GuestId, now: Instant) -> bool {
-        self.set_silence(id, None, now)
+    pub(super) fn serve(&mut self, id: GuestId) -> bool {
+        self.set_silence(id, None)
     }
 
     /// It has been served, and is silent from now on. Returns whether it was asked to give way; it stays then.
     pub(super) fn served(&mut self, id: GuestId, now: Instant) -> bool {
         self.note_silence(now);
-        self.set_silence(id, Some(now), now)
+        self.set_silence(id, Some(now))
     }
 
     /// Whether it has been asked to give way, and has made no progress since.
@@ -179,7 +177,7 @@ impl<B: Clone> WaitingRoom<B> {
                     continue;
                 }
                 // Its kin may have made progress since it was found.
-                let due = due(since, guest.origin, &self.kin, self.patience);
+                let due = due(guest, since, self.of_kin, &self.finished, self.patience);
                 if due > now {
                     self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
                 } else {
@@ -198,35 +196,46 @@ impl<B: Clone> WaitingRoom<B> {
 
     /// Looks for those who are to give way next.
     fn look(&mut self, now: Instant) {
-        let mut silent: HashMap<Origin, Vec<(Instant, GuestId)>> = HashMap::new();
+        let mut silent: HashMap<(bool, Origin), Vec<(Instant, GuestId)>> = HashMap::new();
         self.earliest = None;
         for (&id, guest) in self.guests.iter().filter(|(_, guest)| !guest.asked) {
             let Some(since) = guest.silent_since else {
                 continue;
             };
-            let due = due(since, guest.origin, &self.kin, self.patience);
+            let due = due(guest, since, self.of_kin, &self.finished, self.patience);
             if due > now {
                 self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
             } else {
-                silent.entry(guest.origin).or_default().push((since, id));
+                let group = silent.entry((guest.waits, guest.origin));
+                group.or_default().push((since, id));
             }
         }
-        // Each with how many silent ones of its origin are left when it is its turn: the most come first, and of equals
-        // the longest silence.
+        // Each with how many of its group are left when it is its turn: those who wait come last; then the most come first,
+        // and of equals the longest silence.
         let mut ranked = Vec::new();
-        for mut guests in silent.into_values() {
+        let mut spared = false;
+        for ((waits, _), mut guests) in silent {
             guests.sort_unstable();
-            let left = (1..=guests.len()).rev();
-            ranked.extend(left.zip(guests).map(|(left, guest)| (Reverse(left), guest)));
+            let share = if waits { self.places / SHARES } else { 0 };
+            spared |= share > 0;
+            let left = (share + 1..=guests.len()).rev();
+            ranked.extend(
+                left.zip(guests)
+                    .map(|(left, guest)| (waits, Reverse(left), guest)),
+            );
         }
         ranked.sort_unstable();
-        if let Some((_, (since, _))) = ranked.get(BATCH) {
+        if ranked.len() > BATCH {
             // Those who are left out are found by the next look.
-            self.earliest = Some(*since + self.patience);
+            self.earliest = Some(now);
             ranked.truncate(BATCH);
+        } else if spared {
+            // One after the other comes to the end of its patience, within its share: not each is worth a look.
+            let pause = now + self.patience / 8;
+            self.earliest = self.earliest.map(|earliest| earliest.max(pause));
         }
         let next = ranked.into_iter().rev();
-        self.next = next.map(|(_, (since, id))| (id, since)).collect();
+        self.next = next.map(|(_, _, (since, id))| (id, since)).collect();
     }
 
     /// Somebody is silent from `now` on, and may have to give way one day.
@@ -235,266 +244,31 @@ impl<B: Clone> WaitingRoom<B> {
         self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
     }
 
-    fn set_silence(&mut self, id: GuestId, silent_since: Option<Instant>, now: Instant) -> bool {
+    fn set_silence(&mut self, id: GuestId, silent_since: Option<Instant>) -> bool {
         let Some(guest) = self.guests.get_mut(&id) else {
             return false;
         };
         guest.silent_since = silent_since;
-        let origin = guest.origin;
         let asked = std::mem::take(&mut guest.asked);
         if asked {
             self.asked -= 1;
         }
-        self.stir(origin, now);
         asked
     }
 }
 
 /// When one that has been silent since then may have to give way.
-fn due(
+fn due<B>(
+    guest: &Guest<B>,
     since: Instant,
-    origin: Origin,
-    kin: &Option<HashMap<Origin, Instant>>,
+    of_kin: bool,
+    finished: &Finished,
     patience: Duration,
 ) -> Instant {
-    let stirred = kin.as_ref().and_then(|kin| kin.get(&origin));
-    stirred.map_or(since, |stirred| since.max(*stirred)) + patience
+    let due = since + if guest.waits { 2 * patience } else { patience };
+    let kin = (of_kin || guest.waits).then(|| finished.last(guest.origin));
+    kin.flatten().map_or(due, |last| due.max(last + patience))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(2);
-
-    fn v4(last: u8) -> Origin {
-        Origin::of(IpAddr::from([192, 0, 2, last]))
-    }
-
-    /// A room in which everybody's bell is its id.
-    fn room(guests: &[(GuestId, Origin, Instant)]) -> WaitingRoom<GuestId> {
-        let mut room = WaitingRoom::new(guests.len(), PATIENCE);
-        for &(id, origin, since) in guests {
-            room.enter(id, origin, id, since);
-        }
-        room
-    }
-
-    fn asked(room: &mut WaitingRoom<GuestId>, now: Instant) -> Option<GuestId> {
-        match room.give_way(now) {
-            Way::Ask(id) => Some(id),
-            Way::NotBefore(_) | Way::Nobody => None,
-        }
-    }
-
-    #[test]
-    fn an_ipv6_customer_is_one_and_a_mapped_ipv4_address_is_itself() {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-    }
-
-    #[test]
-    fn the_origin_with_most_silent_ones_gives_way_oldest_first() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut room = room(&[
-            (1, v4(1), at(0)),
-            (2, v4(2), at(2)),
-            (3, v4(2), at(1)),
-            (4, v4(2), at(3)),
-        ]);
-        let now = at(5_000);
-        assert_eq!(asked(&mut room, now), Some(3));
-        assert_eq!(asked(&mut room, now), Some(2));
-        // One each is left: the longest silence.
-        assert_eq!(asked(&mut room, now), Some(1));
-        assert_eq!(asked(&mut room, now), Some(4));
-        assert_eq!(asked(&mut room, now), None);
-    }
-
-    #[test]
-    fn a_crowd_of_one_64_counts_as_one() {
-        let start = Instant::now();
-        let v6 = |text: &str| Origin::of(text.parse().unwrap());
-        let mut room = room(&[
-            (1, v6("2001:db8:9::1"), start),
-            (2, v6("2001:db8::1"), start),
-            (3, v6("2001:db8::2"), start),
-        ]);
-        assert_eq!(asked(&mut room, start + PATIENCE), Some(2));
-    }
-
-    #[test]
-    fn where_kin_counts_nobody_gives_way_while_others_of_its_origin_go_on() {
-        let start = Instant::now();
-        let mut room = WaitingRoom::of_kin(3, PATIENCE);
-        for (id, origin) in [(1, v4(1)), (2, v4(1)), (3, v4(2))] {
-            room.enter(id, origin, id, start);
-        }
-        let later = start + PATIENCE / 2;
-        room.heard(1, later);
-        // The other origin is silent, though it has fewer here.
-        assert_eq!(asked(&mut room, start + PATIENCE), Some(3));
-        assert_eq!(
-            room.give_way(start + PATIENCE),
-            Way::NotBefore(later + PATIENCE)
-        );
-        // What goes on elsewhere counts too.
-        room.stir(v4(1), start + PATIENCE);
-        assert_eq!(
-            room.give_way(later + PATIENCE),
-            Way::NotBefore(start + 2 * PATIENCE)
-        );
-        assert_eq!(asked(&mut room, start + 2 * PATIENCE), Some(2));
-    }
-
-    #[test]
-    fn many_give_way_in_the_order_of_one_after_the_other() {
-        let start = Instant::now();
-        let guests: Vec<_> = (0..3 * BATCH as u64)
-            .map(|id| {
-                let since = start + Duration::from_micros(id * 7_919 % 10_007);
-                (id, v4((id % 5 * id % 3) as u8), since)
-            })
-            .collect();
-        let mut room = room(&guests);
-        let mut left = guests;
-        for _ in 0..BATCH {
-            let count = |origin| left.iter().filter(|guest| guest.1 == origin).count();
-            let expected = left
-                .iter()
-                .max_by_key(|guest| (count(guest.1), Reverse((guest.2, guest.0))))
-                .map(|guest| guest.0);
-            assert_eq!(asked(&mut room, start + 2 * PATIENCE), expected);
-            left.retain(|guest| Some(guest.0) != expected);
-        }
-        // Those whom the first look left out come after them.
-        for _ in 0..left.len() {
-            assert!(asked(&mut room, start + 2 * PATIENCE).is_some());
-        }
-        assert_eq!(asked(&mut room, start + 2 * PATIENCE), None);
-    }
-
-    #[test]
-    fn nobody_gives_way_before_the_patience_is_over_nor_while_served() {
-        let start = Instant::now();
-        let mut room = room(&[(1, v4(1), start), (2, v4(1), start)]);
-        let early = start + PATIENCE / 2;
-        assert_eq!(room.give_way(early), Way::NotBefore(start + PATIENCE));
-        assert!(!room.heard(1, early));
-        room.serve(2, early);
-        assert_eq!(
-            room.give_way(start + PATIENCE),
-            Way::NotBefore(early + PATIENCE)
-        );
-        room.serve(1, early);
-        assert_eq!(room.give_way(early + PATIENCE), Way::Nobody);
-        // What it sends meanwhile changes nothing; only when it has been served it is silent again.
-        room.heard(2, early + PATIENCE);
-        assert_eq!(room.give_way(early + PATIENCE), Way::Nobody);
-        room.served(2, early + PATIENCE);
-        assert_eq!(asked(&mut room, early + 2 * PATIENCE), Some(2));
-    }
-
-    #[test]
-    fn who_makes_progress_after_having_been_asked_stays() {
-        let start = Instant::now();
-        let mut room = room(&[(1, v4(1), start), (2, v4(1), start)]);
-        let now = start + PATIENCE;
-        assert_eq!(asked(&mut room, now), Some(1));
-        assert!(room.must_go(1) && room.is_asked());
-        assert!(room.heard(1, now));
-        assert!(!room.must_go(1) && !room.is_asked());
-        assert_eq!(asked(&mut room, now), Some(2));
-        assert!(!room.has_place());
-        assert!(room.leave(2) && !room.leave(2));
-        assert!(room.has_place() && !room.is_asked());
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Enter(u8),
-        Heard(GuestId),
-        Serve(GuestId),
-        Served(GuestId),
-        Leave(GuestId),
-        Pass(u64),
-        GiveWay,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let id = 0..12u64;
-        prop_oneof![
-            (0..3u8).prop_map(Step::Enter),
-            id.clone().prop_map(Step::Heard),
-            id.clone().prop_map(Step::Serve),
-            id.clone().prop_map(Step::Served),
-            id.prop_map(Step::Leave),
-            (0..3_000u64).prop_map(Step::Pass),
-            Just(Step::GiveWay),
-        ]
-    }
-
-    proptest! {
-        /// Against a plain list: whoever is asked has been silent for long enough, and somebody is asked whenever there is
-        /// such a one.
-        #[test]
-        fn the_room_answers_as_a_plain_list_would(steps in prop::collection::vec(step(), 0..60)) {
-            let mut now = Instant::now();
-            let mut room = WaitingRoom::new(12, PATIENCE);
-            let mut list: Vec<(GuestId, Origin, Option<Instant>, bool)> = Vec::new();
-            let mut next = 0;
-            for step in steps {
-                match step {
-                    Step::Enter(origin) => {
-                        room.enter(next, v4(origin), next, now);
-                        list.push((next, v4(origin), Some(now), false));
-                        next += 1;
-                    }
-                    Step::Heard(id) => {
-                        let was = list.iter_mut().find(|guest| guest.0 == id && guest.2.is_some());
-                        let asked = was.is_some_and(|guest| {
-                            guest.2 = Some(now);
-                            std::mem::take(&mut guest.3)
-                        });
-                        prop_assert_eq!(room.heard(id, now), asked);
-                    }
-                    Step::Served(id) => {
-                        room.served(id, now);
-                        for guest in list.iter_mut().filter(|guest| guest.0 == id) {
-                            (guest.2, guest.3) = (Some(now), false);
-                        }
-                    }
-                    Step::Serve(id) => {
-                        room.serve(id, now);
-                        for guest in list.iter_mut().filter(|guest| guest.0 == id) {
-                            (guest.2, guest.3) = (None, false);
-                        }
-                    }
-                    Step::Leave(id) => {
-                        let was = list.iter().any(|guest| guest.0 == id);
-                        list.retain(|guest| guest.0 != id);
-                        prop_assert_eq!(room.leave(id), was);
-                    }
-                    Step::Pass(ms) => now += Duration::from_millis(ms),
-                    Step::GiveWay => {
-                        let mut silent = list
-                            .iter_mut()
-                            .filter(|guest| !guest.3 && guest.2.is_some_and(|since| since + PATIENCE <= now));
-                        match asked(&mut room, now) {
-                            Some(id) => silent.find(|guest| guest.0 == id).unwrap().3 = true,
-                            None => prop_assert!(silent.next().is_none()),
-                        }
-                    }
-                }
-                prop_assert_eq!(room.is_asked(), list.iter().any(|guest| guest.3));
-                prop_assert_eq!(room.has_place(), list.len() < 12);
-            }
-        }
-    }
-}
+mod tests;

@@ -98,15 +98,55 @@ fn is_closed(stream: &TcpStream) -> bool {
     }
 }
 
+/// A connection from an address of this machine.
+async fn from(address: &str, server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(format!("{address}:0").parse().unwrap())
+        .unwrap();
+    socket.connect(server.address()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_goes_on_does_not_excuse_thousands_that_have_stopped() {
+    let server = Server::start();
+    let mut stopped = Vec::new();
+    for _ in 0..4_200 {
+        let mut stream = from("127.0.0.2", &server).await;
+        stream.write_all(BEGINNING).await.unwrap();
+        stopped.push(stream);
+    }
+    let mut goes_on = from("127.0.0.2", &server).await;
+    let dribble = tokio::spawn(async move {
+        goes_on.write_all(BEGINNING).await.unwrap();
+        while goes_on.write_all(&[0]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+    // Of those that have stopped, one too, and among those that have a place.
+    let first = stopped.first_mut().unwrap();
+    let begun = Instant::now();
+    let mut coming = std::pin::pin!(newcomer(&server));
+    let took = loop {
+        tokio::select! {
+            took = &mut coming => break took,
+            () = tokio::time::sleep(Duration::from_millis(500)) => {
+                let _ = first.write_all(&[0]).await;
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    };
+    eprintln!("the newcomer took {took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    dribble.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stops_in_its_handshake_gives_way_and_who_goes_on_does_not() {
     let server = Server::start();
-    // From elsewhere: one whose neighbours go on is taken for one who waits for its turn.
     let mut stopped = Vec::new();
     for _ in 0..2 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-        let mut stream = socket.connect(server.address()).await.unwrap();
+        let mut stream = from("127.0.0.2", &server).await;
         stream.write_all(BEGINNING).await.unwrap();
         stopped.push(stream);
     }
