@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -11,6 +12,7 @@ use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
 use super::answer::{Refused, error, refusal};
+use super::entrance::Guest;
 use crate::hub::ClientInfo;
 use crate::protocol::{Limits, Object};
 
@@ -54,8 +56,17 @@ pub(super) fn max_bytes(limits: &Limits) -> usize {
 /// Reads the body's text.
 pub(super) async fn text(request: Request<Incoming>, limits: &Limits) -> Result<String, Refused> {
     let max = max_bytes(limits);
+    // Until it is in, it is the client that is waited for.
+    let guest = request.extensions().get::<Arc<Guest>>().cloned();
+    if let Some(guest) = &guest {
+        guest.await_body();
+    }
     let body = Limited::new(request.into_body(), max).collect();
-    let bytes = match timeout(BODY_TIMEOUT, body).await {
+    let come = timeout(BODY_TIMEOUT, body).await;
+    if let Some(guest) = &guest {
+        guest.serve();
+    }
+    let bytes = match come {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
             return Err(error(

@@ -345,6 +345,15 @@ impl Guest {
         }
     }
 
+    /// The body of its request has yet to come: its silence is its own again.
+    pub(super) fn await_body(&self) {
+        let mut rooms = self.entrance.rooms.lock();
+        let stage = self.stage();
+        if let Some(room) = rooms.of(stage) {
+            room.served(self.id, Instant::now());
+        }
+    }
+
     /// Its request has its answer; `goes_on` where that has no end. Returns whether the connection may be kept.
     #[must_use]
     pub(super) fn answered(self: &Arc<Self>, goes_on: bool) -> bool {

@@ -26,9 +26,11 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     peer: SocketAddr,
     guest: &Arc<Guest>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     guest.serve();
+    // For who reads the body.
+    request.extensions_mut().insert(Arc::clone(guest));
     let answer = match strict::check(&request) {
         Ok(()) => Box::pin(route(shared, peer, request)).await,
         // Of a request that can be read in two ways nobody knows where the next one begins.
