@@ -35,6 +35,7 @@ pub(in crate::auth) struct Expression {
     /// one to come back stays: names are matched by few threads, and the states of an expression are soon known.
     spare: Mutex<Option<Box<Cache>>>,
     bytes: usize,
+    folded: usize,
 }
 
 impl Expression {
@@ -80,6 +81,7 @@ impl Expression {
             slow: PikeVM::new_from_nfa(nfa).map_err(|_| Refusal::TooLarge.expected())?,
             spare: Mutex::default(),
             bytes,
+            folded: parsed.folded,
         })
     }
 
@@ -99,6 +101,11 @@ impl Expression {
     /// The expression as it was written.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// How many characters were folded to compile it.
+    pub(super) fn folded(&self) -> usize {
+        self.folded
     }
 
     /// What it takes, in bytes, with what it works with.

@@ -11,6 +11,9 @@ use super::expression::Expression;
 /// What all the expressions of one token may cost, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 << 20;
 
+/// How many characters may be folded for all the expressions of one token. It bounds the time that compiling them takes.
+const MAX_TOKEN_FOLDED: usize = 1 << 18;
+
 /// How many expressions a verifier remembers. The tokens of one application tend to hold the same few.
 const REMEMBERED: usize = 256;
 
@@ -46,6 +49,7 @@ pub(in crate::auth) struct Expressions<'a> {
     known: &'a KnownExpressions,
     own: Vec<Arc<Expression>>,
     bytes: usize,
+    folded: usize,
 }
 
 impl KnownExpressions {
@@ -55,6 +59,7 @@ impl KnownExpressions {
             known: self,
             own: Vec::new(),
             bytes: 0,
+            folded: 0,
         }
     }
 
@@ -83,6 +88,12 @@ impl Expressions<'_> {
         if self.bytes > MAX_TOKEN_BYTES {
             return Err(
                 "the regular expressions of one token to take at most 8 MiB together when compiled (fewer or smaller ones)",
+            );
+        }
+        self.folded = self.folded.saturating_add(expression.folded());
+        if self.folded > MAX_TOKEN_FOLDED {
+            return Err(
+                "the regular expressions of one token to have at most 262,144 characters together where (?i) holds, not counting those without case (fewer Unicode classes, or no (?i))",
             );
         }
         self.own.push(Arc::clone(&expression));
@@ -204,5 +215,23 @@ mod tests {
         for _ in 0..100 {
             token.get(&large(0)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_token_has_a_bound_for_what_is_folded() {
+        let known = KnownExpressions::default();
+        let mut token = known.for_token();
+        let each = known.get("(?i)^0\\pL").unwrap().folded();
+        let most = MAX_TOKEN_FOLDED / each;
+        for number in 0..1000 {
+            match token.get(&format!("(?i)^{number}\\pL")) {
+                Ok(_) => assert!(number < most),
+                Err(expected) => {
+                    assert!(expected.contains("262,144") || expected.contains("8 MiB"));
+                    return;
+                }
+            }
+        }
+        panic!("no bound");
     }
 }

@@ -3,6 +3,8 @@
 //! Go folds case before it negates: `(?i)[^k]` is everything but k, K and the Kelvin sign. And its named classes hold
 //! ASCII only, until `(?i)` folds them: `(?i)\w` holds the Kelvin sign.
 
+use std::sync::LazyLock;
+
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir};
 
 use super::lexis::{self, Escape};
@@ -13,16 +15,43 @@ use super::{Flags, Refusal};
 /// has up to some hundred ranges, and is written in three characters.
 const MAX_RANGES: usize = 1 << 16;
 
+/// How many characters with another case the classes of one expression may have together, where `(?i)` holds: the
+/// engine folds them one by one. That is two dozen times all the letters there are.
+pub(super) const MAX_FOLDED: usize = 1 << 16;
+
+/// Of a class with more characters than this, only those that have another case are given to the engine to fold. Below,
+/// finding them would take longer.
+const FOLDED_WHOLE: usize = 256;
+
+/// The characters that have another case. The engine looks at each character of a class that it folds, and there are a
+/// million; but only few thousand have another case.
+static WITH_CASE: LazyLock<ClassUnicode> = LazyLock::new(|| {
+    // No other kinds of characters have another case.
+    let candidates = ["Lu", "Ll", "Lt", "Mn", "Nl", "So"]
+        .into_iter()
+        .filter_map(|name| Property::named(name)?.class().ok())
+        .flat_map(|class| class.ranges().to_vec())
+        .flat_map(|range| range.start()..=range.end());
+    let with_case = candidates.filter(|char| has_other_case(*char));
+    set(with_case.map(|char| (char, char)))
+});
+
 /// Reads classes, and keeps account of how large they are.
 #[derive(Debug, Default)]
 pub(super) struct Classes {
     ranges: usize,
+    folded: usize,
 }
 
 /// A named class and what comes behind it.
 type Named<'e> = Option<(ClassUnicode, &'e str)>;
 
 impl Classes {
+    /// How many characters have been folded.
+    pub(super) fn folded(&self) -> usize {
+        self.folded
+    }
+
     /// `.`
     pub(super) fn dot(&self, flags: Flags) -> Hir {
         let mut class = set([('\0', char::MAX)]);
@@ -158,13 +187,38 @@ impl Classes {
             return Err(Refusal::TooLarge);
         }
         if flags.fold {
-            class.try_case_fold_simple().map_err(|_| Refusal::Class)?;
+            self.fold(&mut class)?;
         }
         if negated {
             class.negate();
         }
         Ok(class)
     }
+
+    fn fold(&mut self, class: &mut ClassUnicode) -> Result<(), Refusal> {
+        let mut with_case = class.clone();
+        if characters(class) > FOLDED_WHOLE {
+            with_case.intersect(&WITH_CASE);
+        }
+        self.folded = self.folded.saturating_add(characters(&with_case));
+        if self.folded > MAX_FOLDED {
+            return Err(Refusal::Folded);
+        }
+        with_case
+            .try_case_fold_simple()
+            .map_err(|_| Refusal::Class)?;
+        class.union(&with_case);
+        Ok(())
+    }
+}
+
+fn characters(class: &ClassUnicode) -> usize {
+    class.iter().map(ClassUnicodeRange::len).sum()
+}
+
+fn has_other_case(char: char) -> bool {
+    let mut class = set([(char, char)]);
+    class.try_case_fold_simple().is_ok() && characters(&class) > 1
 }
 
 /// A character or a range of them. Nothing comes of what no text holds.
@@ -230,4 +284,16 @@ fn posix(name: &str) -> Option<&'static [(char, char)]> {
         "xdigit" => &[('0', '9'), ('A', 'F'), ('a', 'f')],
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_another_case_is_known_without_looking_at_all_there_is() {
+        let all = ('\0'..=char::MAX).filter(|char| has_other_case(*char));
+        assert_eq!(*WITH_CASE, set(all.map(|char| (char, char))));
+        assert!(characters(&WITH_CASE) < 3 << 10);
+    }
 }

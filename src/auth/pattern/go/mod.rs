@@ -44,6 +44,8 @@ pub(super) struct Parsed {
     pub(super) hir: Hir,
     /// How many characters there are to match, with repetitions written out.
     pub(super) places: usize,
+    /// How many characters with another case were folded.
+    pub(super) folded: usize,
 }
 
 /// Why an expression is refused.
@@ -67,6 +69,8 @@ pub(super) enum Refusal {
     TooDeep,
     /// More than we take.
     TooLarge,
+    /// More characters under `(?i)` than we take.
+    Folded,
 }
 
 impl Refusal {
@@ -91,6 +95,9 @@ impl Refusal {
             }
             Self::Group => {
                 "a valid regular expression after #regex:, with no groups but Go's: (…) (?:…) (?P<name>…) (?<name>…) and the flags imsU; look-around is not among them"
+            }
+            Self::Folded => {
+                "a regular expression whose classes have at most 65,536 characters together where (?i) holds, not counting those without case (fewer Unicode classes, or no (?i))"
             }
             Self::TooDeep => {
                 "a regular expression of at most 250 alternatives, sequences and repetitions within each other"
@@ -148,7 +155,12 @@ pub(super) fn parse(expression: &str) -> Result<Parsed, Refusal> {
         (rest, is_operator) = parser.step(next, rest, after_operator)?;
         after_operator = is_operator;
     }
-    let Parser { level, outer, .. } = parser;
+    let Parser {
+        level,
+        outer,
+        classes,
+        ..
+    } = parser;
     if !outer.is_empty() {
         return Err(Refusal::Parenthesis);
     }
@@ -159,6 +171,7 @@ pub(super) fn parse(expression: &str) -> Result<Parsed, Refusal> {
     Ok(Parsed {
         hir: whole.hir,
         places: whole.places,
+        folded: classes.folded(),
     })
 }
 

@@ -337,12 +337,24 @@ fn size_is_bounded_and_told_early() {
         r"\pL{1000}",
         r"[^\pL]{1,500}",
         &many,
-        &format!("(?i){many}"),
-        &format!("(?i)[{many}]"),
     ] {
         let refusal = Expression::compile(text).map(|_| ()).unwrap_err();
         assert!(refusal.contains("2 MiB"), "{text:.20}: {refusal}");
     }
+    // What is folded is counted, not timed: the engine folds one character after the other.
+    let everything = r"[!-\x{10FFFF}]";
+    for text in [
+        format!("(?i){many}"),
+        format!("(?i)[{many}]"),
+        format!("(?i){}", everything.repeat(270)),
+        format!("(?i){}", r"[^!-\x{10FFFF}]".repeat(250)),
+        format!("(?i)[{}]", r"\pL\PL".repeat(600)),
+    ] {
+        let refusal = Expression::compile(&text).map(|_| ()).unwrap_err();
+        assert!(refusal.contains("65,536"), "{text:.20}: {refusal}");
+    }
+    let most = parse(&format!("(?i){}", everything.repeat(20))).unwrap();
+    assert!(most.folded > 1 << 15 && most.folded <= class::MAX_FOLDED);
     let long = "x".repeat(4097);
     assert!(
         Expression::compile(&long)
