@@ -154,6 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             // Its pongs have to go out first; writing wakes us.
             return Poll::Pending;
         }
+        let owed = self.control.len();
         let mut shim = Shim {
             stream: &mut self.stream,
             control: &mut self.control,
@@ -162,8 +163,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         match self.protocol.read(&mut shim) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                if self.owes_control() {
-                    // A pong has come up while reading, and writing comes before reading: once more.
+                if self.control.len() > owed {
+                    // A pong has come up while reading, and writing comes before reading: once more. What was owed before
+                    // waits for the stream, and that wakes us.
                     cx.waker().wake_by_ref();
                 }
                 Poll::Pending

@@ -1,9 +1,12 @@
 //! Who does not read (sections 14 and 15): it is closed, delays nobody, and what waited for it is given back.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Client, Server, Setup, Token, in_time};
 
@@ -140,6 +143,50 @@ async fn what_waited_for_a_slow_reader_is_given_back() {
     assert!(peaks[1] > peaks[0] + QUEUE / 2, "nothing waited: {shown:?}");
     // Were nothing given back, this would be three queues more.
     assert!(peaks[4] < peaks[1] + QUEUE, "{shown:?}");
+}
+
+/// The pong cannot go out, and waiting for that is no work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_of_a_reader_that_is_behind_costs_nothing() {
+    let server = setup(64 << 20).start();
+    let mut slow = slow_reader(&server).await;
+    let mut publisher = Publisher::connect(&server).await;
+    // More than the systems' own buffers hold.
+    publisher.send(400).await;
+    let before = cpu(&server);
+    tokio::time::sleep(TIME).await;
+    let blocked = cpu(&server) - before;
+    slow.socket.send(Message::Ping("a".into())).await.unwrap();
+    let before = cpu(&server);
+    tokio::time::sleep(TIME).await;
+    let pinged = cpu(&server) - before;
+    assert!(pinged < TIME.mul_f64(0.3), "{pinged:?}, before {blocked:?}");
+    // It was behind all the while, and is not too late.
+    for n in 0..400 {
+        let frame = loop {
+            match in_time("a message", slow.socket.next()).await {
+                Some(Ok(Message::Text(text))) => break text,
+                Some(Ok(Message::Pong(_))) => {}
+                other => panic!("{other:?} in place of message {n}"),
+            }
+        };
+        let frame: Value = serde_json::from_str(&frame).unwrap();
+        assert_eq!(frame["data"][0], n);
+    }
+}
+
+/// How long the server's work is watched.
+const TIME: Duration = Duration::from_secs(2);
+
+/// The processor time that the server has used.
+fn cpu(server: &Server) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    // A hundred ticks a second, whatever the kernel's own clock does.
+    ticks
+        .map(|ticks| Duration::from_millis(10 * ticks.parse::<u64>().unwrap()))
+        .sum()
 }
 
 /// What the system says of the server's memory, in bytes.
