@@ -2,6 +2,10 @@
 //!
 //! While the server does not read from a client, whatever it waits for from that client waits too: when it reads again,
 //! those deadlines have moved on by that time. What does not depend on the client goes on.
+//!
+//! The whole server may stand still too (it is stopped, its machine is suspended, its processor is taken), and then finds
+//! itself past deadlines that clients have kept: what they sent is unread. So a client is only given up when reading has
+//! come to nothing since its deadline.
 
 use std::time::Duration;
 
@@ -15,6 +19,8 @@ use crate::protocol::CloseReason;
 const LATE: Duration = Duration::from_secs(1);
 /// How often a session that does not read finds out whether its client has left.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a client whose deadline is over stays until it is certain that nothing has come from it.
+const DOUBT: Duration = Duration::from_millis(50);
 
 /// What the operator has set.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +42,10 @@ pub(super) struct Deadlines {
     heartbeat: Option<(Duration, Instant)>,
     pub(super) liveness: Liveness,
     rest: Option<Rest>,
+    /// A deadline of the client's is over: until when it is not asked for.
+    doubt: Option<Instant>,
+    /// When reading came to nothing, while there was a doubt.
+    dry: Instant,
 }
 
 /// A time without reading.
@@ -57,19 +67,28 @@ pub(super) enum Due {
 
 impl Deadlines {
     pub(super) fn new(connection: &Connection, times: &Times, start: Instant) -> Self {
+        Self::of(
+            connection.keep_alive,
+            connection.heartbeat_timeout,
+            times,
+            start,
+        )
+    }
+
+    fn of(keep_alive: bool, heartbeat: Option<Duration>, times: &Times, start: Instant) -> Self {
         Self {
             lifetime: start + times.max_lifetime,
             idle_timeout: times.idle_timeout,
             active: start,
-            keep_alive: connection.keep_alive.then(|| {
+            keep_alive: keep_alive.then(|| {
                 let pause = times.idle_timeout.mul_f64(0.95);
                 (pause, start + pause)
             }),
-            heartbeat: connection
-                .heartbeat_timeout
-                .map(|timeout| (timeout, start + timeout)),
+            heartbeat: heartbeat.map(|timeout| (timeout, start + timeout)),
             liveness: Liveness::new(times.ping, start),
             rest: None,
+            doubt: None,
+            dry: start,
         }
     }
 
@@ -106,13 +125,36 @@ impl Deadlines {
         }
     }
 
-    /// The timer was set to `planned` and strikes now. If that is late, the whole server has stood still: what clients have
-    /// sent meanwhile is still unread.
+    /// The timer was set to `planned` and strikes now. If that is late, the whole server has stood still, nobody knows since
+    /// when: its clients begin anew, because what they have sent may still be under way.
     pub(super) fn struck(&mut self, planned: Instant, now: Instant) {
         let late = now.saturating_duration_since(planned);
         if late > LATE && self.rest.is_none() {
-            self.not_read_for(late, now);
+            self.active = now;
+            self.liveness.stood_still(now);
+            if let Some((timeout, due)) = &mut self.heartbeat {
+                *due = now + *timeout;
+            }
         }
+    }
+
+    /// Whether the session has to say when reading comes to nothing.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some() && self.rest.is_none()
+    }
+
+    /// Everything that the client has sent is read, and done.
+    pub(super) fn found_nothing(&mut self, now: Instant) {
+        self.dry = now;
+    }
+
+    /// Whether the client has not kept a deadline that is over. Until that is certain, it is asked for again soon.
+    fn is_broken(&mut self, deadline: Instant, now: Instant) -> bool {
+        let is_broken = self.dry >= deadline;
+        if !is_broken {
+            self.doubt = Some(now + DOUBT);
+        }
+        is_broken
     }
 
     fn not_read_for(&mut self, pause: Duration, now: Instant) {
@@ -135,6 +177,7 @@ impl Deadlines {
                 self.heartbeat.map(|(_, due)| due),
                 self.liveness.next(),
             ]
+            .map(|due| due.max(self.doubt))
         };
         of_client
             .into_iter()
@@ -148,7 +191,14 @@ impl Deadlines {
         if now >= self.lifetime {
             return Some(Due::Close(CloseReason::Lifetime));
         }
-        if self.rest.is_none() && self.heartbeat.is_some_and(|(_, due)| now >= due) {
+        if self.doubt.is_some_and(|until| now >= until) {
+            self.doubt = None;
+        }
+        if self.rest.is_none()
+            && let Some((_, due)) = self.heartbeat
+            && now >= due
+            && self.is_broken(due, now)
+        {
             return Some(Due::Close(CloseReason::Heartbeat));
         }
         if let Some((pause, due)) = &mut self.keep_alive
@@ -162,9 +212,130 @@ impl Deadlines {
             rest.look = if is_due { now + LOOK } else { rest.look };
             return is_due.then_some(Due::Look);
         }
-        if now >= self.active + self.idle_timeout {
+        let idle = self.active + self.idle_timeout;
+        if now >= idle && self.is_broken(idle, now) {
             return Some(Due::Close(CloseReason::Idle));
         }
+        if let Some(deadline) = self.liveness.deadline().filter(|deadline| now >= *deadline)
+            && !self.is_broken(deadline, now)
+        {
+            return None;
+        }
         self.liveness.due(now).map(Due::Client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TIMES: Times = Times {
+        max_lifetime: Duration::from_secs(10_000),
+        idle_timeout: Duration::from_secs(600),
+        ping: None,
+    };
+    const HEARTBEAT: Duration = Duration::from_secs(5);
+
+    /// A timer strikes when it is set to, or so much later; returns what is due, and when that was.
+    fn strike(deadlines: &mut Deadlines, late: Duration) -> (Option<Due>, Instant) {
+        let planned = deadlines.next();
+        let now = planned + late;
+        deadlines.struck(planned, now);
+        (deadlines.due(now), now)
+    }
+
+    /// The deadlines of a client of each kind that gives up: by heartbeats, idleness and pings.
+    fn each(start: Instant) -> [(Deadlines, Duration, Due); 3] {
+        let pings = Times {
+            ping: Some(Terms {
+                interval: 3 * SECOND,
+                timeout: 2 * SECOND,
+            }),
+            ..TIMES
+        };
+        let idle = Times {
+            idle_timeout: HEARTBEAT,
+            ..TIMES
+        };
+        let mut pinged = Deadlines::of(false, None, &pings, start);
+        let now = start + 3 * SECOND;
+        assert_eq!(pinged.due(now), Some(Due::Client(Need::Ping)));
+        let line = Some(crate::server::line::Line {
+            acknowledged: 10,
+            waiting: 0,
+        });
+        pinged.liveness.looked(line, 0, true, now);
+        assert_eq!(pinged.liveness.has_arrived(), Some(true));
+        [
+            (
+                Deadlines::of(false, Some(HEARTBEAT), &TIMES, start),
+                HEARTBEAT,
+                Due::Close(CloseReason::Heartbeat),
+            ),
+            (
+                Deadlines::of(false, None, &idle, start),
+                HEARTBEAT,
+                Due::Close(CloseReason::Idle),
+            ),
+            (pinged, 2 * SECOND, Due::Client(Need::Drop)),
+        ]
+    }
+
+    #[test]
+    fn nobody_is_given_up_before_reading_has_come_to_nothing() {
+        for (mut deadlines, _, over) in each(Instant::now()) {
+            for _ in 0..3 {
+                let (due, now) = strike(&mut deadlines, Duration::ZERO);
+                assert_eq!(due, None);
+                assert!(deadlines.is_in_doubt());
+                assert_eq!(deadlines.next(), now + DOUBT);
+            }
+            deadlines.found_nothing(deadlines.next() - DOUBT);
+            assert_eq!(strike(&mut deadlines, Duration::ZERO).0, Some(over));
+        }
+    }
+
+    #[test]
+    fn reading_before_the_deadline_says_nothing_and_what_was_heard_since_counts() {
+        let start = Instant::now();
+        for (mut deadlines, ..) in each(start) {
+            deadlines.found_nothing(start + 4 * SECOND);
+            let (due, now) = strike(&mut deadlines, LATE / 2);
+            assert_eq!(due, None);
+            deadlines.heard(true, now);
+            deadlines.heartbeat();
+            deadlines.found_nothing(now);
+            let due = strike(&mut deadlines, Duration::ZERO).0;
+            assert_eq!(due, None);
+            assert!(!deadlines.is_in_doubt());
+            assert!(deadlines.next() > now + SECOND);
+        }
+    }
+
+    #[test]
+    fn after_a_standstill_all_begin_anew() {
+        for late in [LATE + DOUBT, 8 * SECOND, 3_600 * SECOND] {
+            for (mut deadlines, timeout, over) in each(Instant::now()) {
+                let (due, back) = strike(&mut deadlines, late);
+                assert_eq!(due, None, "{over:?}");
+                assert!(!deadlines.is_in_doubt());
+                deadlines.found_nothing(back + timeout);
+                let (due, now) = strike(&mut deadlines, Duration::ZERO);
+                assert_eq!((due, now), (Some(over), back + timeout));
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_is_not_read_to_the_end() {
+        let start = Instant::now();
+        for (mut deadlines, ..) in each(start) {
+            let now = strike(&mut deadlines, Duration::ZERO).1;
+            deadlines.rest(now, true);
+            assert!(!deadlines.is_in_doubt());
+            deadlines.resume(now + 8 * SECOND);
+            assert_eq!(deadlines.due(now + 8 * SECOND), None);
+        }
     }
 }

@@ -127,14 +127,24 @@ fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// Whether the other side will send nothing more. What it sent before may still be unread.
 pub(super) fn has_left(stream: &TcpStream) -> bool {
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    is(stream, PollFlags::RDHUP)
+}
+
+/// Whether something has come that is still unread, its end and its failure too.
+pub(super) fn has_unread(stream: &TcpStream) -> bool {
+    is(stream, PollFlags::IN)
+}
+
+/// Whether a socket is `ready` now, or has failed.
+fn is(stream: &TcpStream, ready: PollFlags) -> bool {
+    let wanted = ready | PollFlags::HUP | PollFlags::ERR;
+    let mut polled = [PollFd::new(stream, ready)];
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
-        && polled.iter().any(|fd| fd.revents().intersects(gone))
+    poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0)
+        && polled.iter().any(|fd| fd.revents().intersects(wanted))
 }
 
 /// Has the system give a connection up, and what waits for it, when nothing of that is acknowledged for so long.
@@ -182,6 +192,23 @@ mod tests {
             drop(server);
             assert!(has_left(&client));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_unread_is_seen() {
+        let (mut client, server) = pair("127.0.0.1:0").await;
+        assert!(!has_unread(&server));
+        client.write_all(b"a").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), server.readable())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(has_unread(&server));
+        assert_eq!(server.try_read(&mut [0; 10]).unwrap(), 1);
+        assert!(!has_unread(&server));
+        drop(client);
+        server.readable().await.unwrap();
+        assert!(has_unread(&server));
     }
 
     #[test]

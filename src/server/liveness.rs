@@ -102,6 +102,20 @@ impl Liveness {
         }
     }
 
+    /// The server has stood still up to now: what would have been a sign of life may still come.
+    pub(super) fn stood_still(&mut self, now: Instant) {
+        match &mut self.ping {
+            Some(ping) => ping.life = now,
+            None => self.heard = now,
+        }
+    }
+
+    /// When a client that has been pinged, and gives no sign of life, is gone.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let (terms, ping) = (self.terms?, self.ping.as_ref()?);
+        Some(ping.life + terms.timeout)
+    }
+
     /// When there is something to do next.
     pub(super) fn next(&self) -> Option<Instant> {
         let terms = self.terms?;

@@ -321,7 +321,15 @@ impl<S: Wire> Session<'_, S> {
         if !reads {
             return Poll::Pending;
         }
+        // Taken before, so that it is not too late whatever happens meanwhile.
+        let asked = self.deadlines.is_in_doubt().then(Instant::now);
         let read = self.socket.poll_read(cx);
+        if let Some(asked) = asked
+            && read.is_pending()
+            && self.socket.is_read_to_the_end()
+        {
+            self.deadlines.found_nothing(asked);
+        }
         let is_frame =
             matches!(&read, Poll::Ready(Ok(message)) if !message.is_ping() && !message.is_pong());
         if self.socket.take_heard() || is_frame {

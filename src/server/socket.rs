@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::has_budget_remaining;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{
@@ -266,6 +267,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         S: Wire,
     {
         line::look(self.stream.tcp())
+    }
+
+    /// Whether a read that has just come to nothing means that nothing is there. It may have come to nothing because this
+    /// task has worked for long enough, or because nobody has told us yet of what has come: then it means nothing. What we
+    /// do not read because of the pongs that its sender does not take is as good as not there.
+    pub(super) fn is_read_to_the_end(&self) -> bool
+    where
+        S: Wire,
+    {
+        let is_held_back = self.control.len() - self.control_written > CONTROL_LIMIT;
+        is_held_back || (has_budget_remaining() && !line::has_unread(self.stream.tcp()))
     }
 
     /// Whether the client will send nothing more. What it sent before may still be unread.
