@@ -254,7 +254,12 @@ impl<S: Wire> Session<'_, S> {
             match due {
                 Due::Close(reason) => return Err(Over(Some(reason))),
                 Due::KeepAlive => self.connection.send(frame::keep_alive()),
-                Due::Look if self.socket.client_has_left() => return Err(Over(None)),
+                // What has been read is done, but for what waits for its turn: leaving takes that with it.
+                Due::Look
+                    if self.connection.waits_for_its_turn() && self.socket.client_has_left() =>
+                {
+                    return Err(Over(None));
+                }
                 Due::Look => {}
                 Due::Client(need) => self.attend(need, now)?,
             }

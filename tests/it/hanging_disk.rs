@@ -1,16 +1,19 @@
 //! A disk that does not answer: whoever watches the server is told, and nobody is told anything that is not on disk.
 
+use std::net::Shutdown;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use socket2::SockRef;
 
 use crate::support::{Client, PATIENCE, Process, Server, Setup, Token};
 
-/// Makes every sync of the server's last for a minute, from now on until this is dropped.
-fn hang(server: &Server) -> Option<Process> {
-    let delay = "inject=fdatasync,fsync:delay_enter=60000000";
+/// Makes every sync of the server's last for so long, from now on until this is dropped.
+fn hang(server: &Server, time: Duration) -> Option<Process> {
+    let micros = time.as_micros();
+    let delay = format!("inject=fdatasync,fsync:delay_enter={micros}");
     let mut command = Command::new("strace");
     command.args([
         "-f",
@@ -19,7 +22,7 @@ fn hang(server: &Server) -> Option<Process> {
         "-e",
         "trace=fdatasync,fsync",
         "-e",
-        delay,
+        &delay,
     ]);
     command.args(["-p", &server.pid().to_string()]);
     if Command::new("strace").arg("-V").output().is_err() {
@@ -57,7 +60,9 @@ async fn hangs_and_comes_back(durability: &str) {
     let server = setup.start();
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     assert_eq!(ready(&server).await.0, 200);
-    let Some(disk) = hang(&server) else { return };
+    let Some(disk) = hang(&server, Duration::from_secs(60)) else {
+        return;
+    };
     let begun = Instant::now();
     jim.send(&json!({"event": "hotsock.subscribe", "channel": "presence.a"}).to_string())
         .await;
@@ -102,4 +107,28 @@ async fn a_disk_that_hangs_is_seen_and_so_is_its_return() {
 #[tokio::test]
 async fn with_periodic_durability_too() {
     hangs_and_comes_back("periodic").await;
+}
+
+/// A session that does not read looks now and then whether its client has left.
+#[tokio::test]
+async fn what_was_sent_before_the_client_left_is_done_on_a_slow_disk_too() {
+    let server = Server::start();
+    let (mut pam, _) = Client::join(&server, "Pam", "busy").await;
+    let mut jim = Client::connect(&server, &Token::everything("Jim")).await;
+    let Some(_disk) = hang(&server, Duration::from_secs(3)) else {
+        return;
+    };
+    jim.send(&json!({"event": "hotsock.subscribe", "channel": "presence.a"}).to_string())
+        .await;
+    for n in 0..3 {
+        let frame = json!({"channel": "busy", "event": "tick", "data": n});
+        jim.send(&frame.to_string()).await;
+    }
+    // Nothing more comes from it, as when its page is closed.
+    jim.socket.close(None).await.unwrap();
+    let tcp = jim.socket.get_ref().get_ref().0;
+    SockRef::from(tcp).shutdown(Shutdown::Write).unwrap();
+    for n in 0..3 {
+        assert_eq!(pam.next_json().await["data"], n);
+    }
 }
