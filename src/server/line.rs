@@ -3,9 +3,10 @@
 //! The system is asked by way of its socket diagnostics (netlink), because that needs no unsafe code: what comes back has
 //! in it what `SIOCOUTQ` and `TCP_INFO` would tell. Where a system has none (a sandbox without netlink) nobody knows.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Once};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,14 +38,23 @@ static DIAGNOSTICS: LazyLock<Option<Mutex<OwnedFd>>> = LazyLock::new(|| {
     ) {
         Ok(socket) => Some(Mutex::new(socket)),
         Err(error) => {
-            warn!(%error, "the system does not tell what clients have acknowledged: slow ones may be taken for dead");
+            note_silence(&error.into());
             None
         }
     }
 });
 
+/// Says once that the system does not tell.
+fn note_silence(error: &io::Error) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        warn!(%error, "the system does not tell what clients have acknowledged: slow ones may be taken for dead");
+    });
+}
+
 // Of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
 const NLM_F_REQUEST: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_INFO: u16 = 2;
 const IPPROTO_TCP: u8 = 6;
@@ -62,12 +72,37 @@ const ACKNOWLEDGED: usize = 120;
 /// Asks the system; `None` where it does not tell.
 pub(super) fn look(stream: &TcpStream) -> Option<Line> {
     let question = question(stream.local_addr().ok()?, stream.peer_addr().ok()?);
-    let socket = DIAGNOSTICS.as_ref()?.lock();
+    match ask(DIAGNOSTICS.as_ref()?, &question) {
+        Ok(line) => Some(line),
+        Err(error) => {
+            // It knows nothing of a connection that has failed meanwhile. But without `inet_diag` it knows of none.
+            if stream.peer_addr().is_ok() {
+                note_silence(&error);
+            }
+            None
+        }
+    }
+}
+
+fn ask(socket: &Mutex<OwnedFd>, question: &[u8]) -> io::Result<Line> {
+    let socket = socket.lock();
     let to = SocketAddrNetlink::new(0, 0);
-    sendto(&*socket, &question, SendFlags::empty(), &to).ok()?;
+    sendto(&*socket, question, SendFlags::empty(), &to)?;
     let mut answer = [0; 2_048];
-    let (len, _) = recv(&*socket, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
-    read_answer(answer.get(..len)?)
+    let (len, _) = recv(&*socket, &mut answer[..], RecvFlags::DONTWAIT)?;
+    let answer = answer.get(..len).unwrap_or_default();
+    read_answer(answer).ok_or_else(|| refusal(answer))
+}
+
+/// Why an answer tells nothing.
+fn refusal(answer: &[u8]) -> io::Error {
+    let kind = part(answer, 4).map(u16::from_ne_bytes);
+    match part(answer, HEADER).map(i32::from_ne_bytes) {
+        Some(code) if kind == Some(NLMSG_ERROR) && code < 0 => {
+            io::Error::from_raw_os_error(code.saturating_neg())
+        }
+        _ => io::ErrorKind::InvalidData.into(),
+    }
 }
 
 /// Asks for one TCP connection, and for its `tcp_info`.
@@ -209,6 +244,15 @@ mod tests {
         drop(client);
         server.readable().await.unwrap();
         assert!(has_unread(&server));
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        // Nobody can be connected with port 0.
+        let nobody = "127.0.0.1:0".parse().unwrap();
+        let error = ask(DIAGNOSTICS.as_ref().unwrap(), &question(nobody, nobody)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+        assert_eq!(refusal(&[]).kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
