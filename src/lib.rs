@@ -18,12 +18,14 @@
 //! protocol       the wire: names, limits, requests, frames, error codes                   (pure)
 //!                PROTOCOL.md tells it in full: the sections that comments name are its own
 //! tls            certificates, keys and authorities, for whoever needs them
+//! clock          the time of day, in one place
 //! config         file, environment and flags into one checked `Config`
 //! telemetry      logs
 //! ```
 //!
-//! Arrows point down: `main → cli → server → hub → {presence, messages, events, store} → {auth, protocol}`. A pure room has no clock, no
-//! I/O and no runtime: it takes a command and the time, and returns what changed.
+//! Arrows point down: `main → cli → server → hub → {presence, messages, events, store} → {auth, protocol}`; `tls`, `clock`,
+//! `config` and `telemetry` may be used from above. A pure room has no clock, no I/O and no runtime: it takes a command and
+//! the time, and returns what changed.
 //!
 //! # One join, from socket to disk and back
 //!
