@@ -9,8 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::admission::Slot;
-use super::channel::Channel;
 use super::queue::SendQueue;
+use super::room::Room;
 use crate::auth::{Grants, Permissions};
 use crate::protocol::{CloseReason, ConnectionId, Frame, Json, MessageId};
 
@@ -43,7 +43,7 @@ pub struct Connection {
     /// Where it comes from.
     pub(super) client: ClientInfo,
     /// What waits to be sent to it.
-    pub queue: SendQueue,
+    pub queue: Arc<SendQueue>,
     pub(super) state: Mutex<State>,
     /// How many changes that it asked for have been decided and not yet told.
     pub(super) untold: AtomicUsize,
@@ -61,7 +61,7 @@ pub(super) struct State {
     /// Its own metadata, which later subscriptions inherit.
     pub(super) umd: Json,
     /// Its subscriptions by channel.
-    pub(super) subscriptions: HashMap<Arc<str>, Held>,
+    pub(super) subscriptions: HashMap<Arc<str>, Subscription>,
     /// Whether its record is in the database, or on its way there.
     pub(super) recorded: bool,
     /// Whether it is over. What came in by HTTP may still be at work on it, and must not leave anything behind.
@@ -70,8 +70,8 @@ pub(super) struct State {
 
 /// A connection's own view of one of its subscriptions.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    pub(super) channel: Arc<Channel>,
+pub(super) struct Subscription {
+    pub(super) room: Arc<Room>,
     pub(super) alias: Option<Box<str>>,
     /// What the subscribe token adds.
     pub(super) grants: Option<Arc<Grants>>,
@@ -180,30 +180,32 @@ impl Connection {
     }
 
     /// The subscription to a channel, by its real name.
-    pub(super) fn subscription(&self, channel: &str) -> Option<Held> {
+    pub(super) fn subscription_to(&self, channel: &str) -> Option<Subscription> {
         self.state.lock().subscriptions.get(channel).cloned()
     }
 
     /// The subscription to the channel that the client calls `name` (section 2): a real name wins over an alias, and a
     /// subscribe token's alias over the connect token's. Of several subscribe tokens the last one's counts.
-    pub(super) fn held(&self, name: &str) -> Option<Held> {
+    pub(super) fn subscription(&self, name: &str) -> Option<Subscription> {
         let state = self.state.lock();
         let all = &state.subscriptions;
         let connect = Permissions::new(&self.grants, None);
-        if let Some(held) = all.get(name) {
-            return Some(held.clone());
+        if let Some(subscription) = all.get(name) {
+            return Some(subscription.clone());
         }
         if connect.is_channel(name) {
             return None;
         }
-        let named_by_its_token = |held: &&Held| {
-            held.grants.as_deref().is_some_and(|token| {
-                Permissions::new(token, None).resolve(name) == (&*held.channel.name, Some(name))
+        let named_by_its_token = |subscription: &&Subscription| {
+            let token = subscription.grants.as_deref();
+            token.is_some_and(|token| {
+                let permissions = Permissions::new(token, None);
+                permissions.resolve(name) == (&*subscription.room.name, Some(name))
             })
         };
         all.values()
             .filter(named_by_its_token)
-            .max_by_key(|held| held.since)
+            .max_by_key(|subscription| subscription.since)
             .or_else(|| all.get(connect.resolve(name).0))
             .cloned()
     }

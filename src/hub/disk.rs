@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::Hub;
+use super::pipeline::Pipeline;
 
 /// How long a change may wait for the disk before the server is no longer ready: longer than the pauses that flash makes
 /// for itself, and short enough for whoever sends clients elsewhere. Beyond it the disk hangs, or has too much to do.
@@ -16,15 +17,30 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long the size of the database may take to be found out.
 const SIZE_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Hub {
+/// The disk, as far as commits show how it is.
+#[derive(Debug)]
+pub struct Disk {
+    pipeline: Arc<Pipeline>,
+    /// Held by whoever asks the disk something that a hanging disk would not answer.
+    asking: Arc<Mutex<()>>,
+}
+
+impl Disk {
+    pub(super) fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self {
+            pipeline,
+            asking: Arc::default(),
+        }
+    }
+
     /// For how long the oldest change waits that is not on disk yet; `None` where all of them are.
     pub fn oldest_waiting(&self) -> Option<Duration> {
-        self.committer.oldest_waiting()
+        self.pipeline.oldest_waiting()
     }
 
     /// For how long changes wait and nothing has got to the disk; `None` where nothing waits.
     pub fn stalled(&self) -> Option<Duration> {
-        self.committer.stalled()
+        self.pipeline.stalled()
     }
 
     /// The age of the oldest change that waits, where it is longer than it should ever be.
@@ -35,7 +51,8 @@ impl Hub {
     /// What the database takes on disk, in bytes, if that can be told within a second. A disk that hangs keeps one thread
     /// at the most.
     pub async fn database_bytes(&self) -> Option<u64> {
-        let (asking, store) = (Arc::clone(&self.asking_disk), self.store.clone());
+        let asking = Arc::clone(&self.asking);
+        let store = self.pipeline.store().clone();
         let ask = async move {
             let turn = asking.lock_owned().await;
             let size = tokio::task::spawn_blocking(move || {
@@ -48,7 +65,7 @@ impl Hub {
     }
 
     /// Tells the log when changes wait for too long, and when they do no longer.
-    pub(super) async fn watch_disk(self: Arc<Self>) {
+    pub(super) async fn watch(&self) {
         let mut longest = None;
         loop {
             tokio::time::sleep(LOOK).await;

@@ -17,12 +17,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
-use super::Hub;
 use super::bucket::Bucket;
-use super::channel::Channel;
 use super::connection::Connection;
+use super::room::Room;
 use crate::presence::Change;
-use crate::protocol::{ConnectionId, Frame, names};
+use crate::protocol::{ConnectionId, names};
 
 /// No change, however many receive it, keeps its payer waiting for longer.
 const LONGEST_DEBT: Duration = Duration::from_secs(60);
@@ -117,8 +116,19 @@ impl FanOut {
         self.payers.lock().sweep(Instant::now());
     }
 
-    /// Charges a decided change.
-    fn charge(&self, connection: ConnectionId, uid: Option<&Arc<str>>, bytes: f64, now: Instant) {
+    /// Charges a change of a room that has been decided, and that `bytes` of frames tell of. Under the lock of its state.
+    pub(super) fn charge(&self, room: &Room, change: &Change, bytes: usize) {
+        let Some(subscription) = change.written.as_ref().or(change.removed.as_ref()) else {
+            return;
+        };
+        let receivers = room.audience.lock().len();
+        #[allow(clippy::cast_precision_loss, reason = "a budget need not be exact")]
+        let cost = bytes as f64 * receivers as f64;
+        let uid = subscription.uid.as_ref();
+        self.spend(subscription.connection, uid, cost, Instant::now());
+    }
+
+    fn spend(&self, connection: ConnectionId, uid: Option<&Arc<str>>, bytes: f64, now: Instant) {
         for payer in payers(connection, uid) {
             self.account(&payer, now).bucket.lock().spend(bytes, now);
         }
@@ -177,25 +187,6 @@ fn payers(connection: ConnectionId, uid: Option<&Arc<str>>) -> impl Iterator<Ite
     std::iter::once(Payer::Connection(connection)).chain(uid)
 }
 
-impl Hub {
-    /// Charges a change of `channel` that has been decided with what it tells others. Call it under the state's lock.
-    pub(super) fn charge(&self, channel: &Channel, change: &Change, told: &[Frame]) {
-        let bytes: usize = told.iter().map(Frame::wire_len).sum();
-        let Some(subscription) = change.written.as_ref().or(change.removed.as_ref()) else {
-            return;
-        };
-        if bytes == 0 {
-            return;
-        }
-        let receivers = channel.audience.lock().len();
-        #[allow(clippy::cast_precision_loss, reason = "a budget need not be exact")]
-        let cost = bytes as f64 * receivers as f64;
-        let uid = subscription.uid.as_ref();
-        self.fan_out
-            .charge(subscription.connection, uid, cost, Instant::now());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +204,7 @@ mod tests {
         let start = Instant::now();
         let fan_out = FanOut::new(100, 1_000);
         let jim: Arc<str> = "Jim".into();
-        fan_out.charge(id(1), Some(&jim), 3_000.0, start);
+        fan_out.spend(id(1), Some(&jim), 3_000.0, start);
         assert_eq!(count(&fan_out), 2);
         let wait = |payer: &Payer, now| fan_out.account(payer, now).bucket.lock().until(0.0, now);
         let uid = Payer::Uid(Arc::clone(&jim));
@@ -234,7 +225,7 @@ mod tests {
         let fan_out = FanOut::new(100, 1_000);
         for n in 0..10 * FEW {
             let uid: Arc<str> = format!("user-{n}").into();
-            fan_out.charge(id(1), Some(&uid), 10.0, now);
+            fan_out.spend(id(1), Some(&uid), 10.0, now);
             now += Duration::from_millis(1);
         }
         assert!(count(&fan_out) <= 2 * FEW, "{}", count(&fan_out));

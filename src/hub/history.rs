@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::connection::{Connection, Held};
-use super::membership::not_subscribed;
-use super::{Hub, clock, internal};
+use super::Hub;
+use super::connection::{Connection, Subscription};
+use super::refusal::not_subscribed;
 use crate::auth::Permissions;
+use crate::clock;
 use crate::messages::Window;
 use crate::protocol::{ErrorCode, MessageId, Refusal};
-use crate::store::{Durability, Store, StoreError, StoredMessage};
+use crate::store::{Store, StoreError, StoredMessage};
 
 /// How many messages a page of history holds at the most (section 11).
 const PAGE_MESSAGES: usize = 100;
@@ -72,39 +73,41 @@ impl Hub {
         request: &PageRequest<'_>,
     ) -> Result<(Arc<str>, Vec<Listed>), Refusal> {
         let held = connection
-            .held(request.channel)
+            .subscription(request.channel)
             .ok_or_else(not_subscribed)?;
-        let channel = Arc::clone(&held.channel.name);
+        let channel = Arc::clone(&held.room.name);
         let allowed_from = readable_from(connection, &held);
         let window = Window::new(allowed_from, request.after, request.before, request.reverse);
         let expand = request.expand;
-        self.look_up(move |hub| {
-            let (now, mut page, mut room) = (clock::now_seconds(), Vec::new(), PAGE_BYTES);
-            let Window { from, to, reverse } = window;
-            let add = |message: StoredMessage| {
-                let record = &message.record;
-                let bytes = ENTRY_BYTES
-                    + channel.len()
-                    + record.event.len()
-                    + record.data.len()
-                    + record.uid.as_ref().map_or(0, String::len)
-                    + record.umd.len();
-                if bytes > room && !page.is_empty() {
-                    return Ok(false);
-                }
-                room = room.saturating_sub(bytes);
-                let (reactions, bytes) = hub.count_reactions(&channel, message.id, expand, room)?;
-                if bytes > room && !page.is_empty() {
-                    return Ok(false);
-                }
-                room = room.saturating_sub(bytes);
-                page.push(Listed { message, reactions });
-                Ok(page.len() < PAGE_MESSAGES)
-            };
-            hub.store.messages(&channel, from, to, reverse, now, add)?;
-            Ok((Arc::clone(&channel), page))
-        })
-        .await
+        self.pipeline
+            .read(move |store| {
+                let (now, mut page, mut room) = (clock::now_seconds(), Vec::new(), PAGE_BYTES);
+                let Window { from, to, reverse } = window;
+                let add = |message: StoredMessage| {
+                    let record = &message.record;
+                    let bytes = ENTRY_BYTES
+                        + channel.len()
+                        + record.event.len()
+                        + record.data.len()
+                        + record.uid.as_ref().map_or(0, String::len)
+                        + record.umd.len();
+                    if bytes > room && !page.is_empty() {
+                        return Ok(false);
+                    }
+                    room = room.saturating_sub(bytes);
+                    let (reactions, bytes) =
+                        count_reactions(store, &channel, message.id, expand, room)?;
+                    if bytes > room && !page.is_empty() {
+                        return Ok(false);
+                    }
+                    room = room.saturating_sub(bytes);
+                    page.push(Listed { message, reactions });
+                    Ok(page.len() < PAGE_MESSAGES)
+                };
+                store.messages(&channel, from, to, reverse, now, add)?;
+                Ok((Arc::clone(&channel), page))
+            })
+            .await
     }
 
     /// Who has given which reaction to a message that the connection may read, by reaction and uid: those that come after
@@ -119,21 +122,23 @@ impl Hub {
         message: MessageId,
         after: Option<(String, String)>,
     ) -> Result<Vec<(String, Reactor)>, Refusal> {
-        let held = connection.held(channel).ok_or_else(not_subscribed)?;
+        let held = connection
+            .subscription(channel)
+            .ok_or_else(not_subscribed)?;
         // As far back as messages may be listed.
         if message < readable_from(connection, &held) {
             return Err(message_not_found());
         }
-        let channel = Arc::clone(&held.channel.name);
-        self.look_up(move |hub| {
-            let now = clock::now_seconds();
-            if hub.store.message(&channel, message, now)?.is_none() {
-                return Ok(None);
-            }
-            let (mut page, mut room) = (Vec::new(), PAGE_BYTES);
-            let after = after.as_ref().map(|(reaction, uid)| (&**reaction, &**uid));
-            hub.store
-                .reactions(&channel, message, after, |reaction, uid, record| {
+        let channel = Arc::clone(&held.room.name);
+        self.pipeline
+            .read(move |store| {
+                let now = clock::now_seconds();
+                if store.message(&channel, message, now)?.is_none() {
+                    return Ok(None);
+                }
+                let (mut page, mut room) = (Vec::new(), PAGE_BYTES);
+                let after = after.as_ref().map(|(reaction, uid)| (&**reaction, &**uid));
+                store.reactions(&channel, message, after, |reaction, uid, record| {
                     let reactor = Reactor {
                         uid: uid.to_owned(),
                         umd: record()?.umd,
@@ -142,70 +147,45 @@ impl Hub {
                     page.push((reaction.to_owned(), reactor));
                     Ok(room > 0)
                 })?;
-            Ok(Some(page))
-        })
-        .await?
-        .ok_or_else(message_not_found)
+                Ok(Some(page))
+            })
+            .await?
+            .ok_or_else(message_not_found)
     }
+}
 
-    /// The reactions to a message and about how many bytes they take in a page. Where they take more than `room`, no more
-    /// reactions are listed, and no more users with them; the counts are right.
-    fn count_reactions(
-        &self,
-        channel: &str,
-        message: MessageId,
-        expand: bool,
-        room: usize,
-    ) -> Result<(BTreeMap<String, Reacted>, usize), StoreError> {
-        let (mut reactions, mut bytes) = (BTreeMap::<String, Reacted>::new(), 0);
-        self.store
-            .reactions(channel, message, None, |reaction, uid, record| {
-                if !reactions.contains_key(reaction) {
-                    if bytes > room {
-                        return Ok(false);
-                    }
-                    bytes += reaction.len() + ENTRY_BYTES;
-                    reactions.insert(reaction.to_owned(), Reacted::default());
-                }
-                if let Some(reacted) = reactions.get_mut(reaction) {
-                    reacted.count += 1;
-                    if expand && bytes <= room {
-                        let reactor = Reactor {
-                            uid: uid.to_owned(),
-                            umd: record()?.umd,
-                        };
-                        bytes += reactor.bytes();
-                        reacted.by.push(reactor);
-                    }
-                }
-                Ok(true)
-            })?;
-        Ok((reactions, bytes))
-    }
-
-    /// Reads from the database on a thread that may wait, and returns what is on disk: a commit that is on its way there
-    /// can be read before it has arrived.
-    pub(super) async fn look_up<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let hub = Arc::clone(self);
-        let value = blocking(move || read(&hub)).await?;
-        if self.settings.durability == Durability::Commit && !self.store.is_durable() {
-            self.until_kept().await?;
+/// The reactions to a message and about how many bytes they take in a page. Where they take more than `room`, no more
+/// reactions are listed, and no more users with them; the counts are right.
+fn count_reactions(
+    store: &Store,
+    channel: &str,
+    message: MessageId,
+    expand: bool,
+    room: usize,
+) -> Result<(BTreeMap<String, Reacted>, usize), StoreError> {
+    let (mut reactions, mut bytes) = (BTreeMap::<String, Reacted>::new(), 0);
+    store.reactions(channel, message, None, |reaction, uid, record| {
+        if !reactions.contains_key(reaction) {
+            if bytes > room {
+                return Ok(false);
+            }
+            bytes += reaction.len() + ENTRY_BYTES;
+            reactions.insert(reaction.to_owned(), Reacted::default());
         }
-        Ok(value)
-    }
-
-    /// Reads from the database on a thread that may wait. What is read need not be on disk yet: good for deciding what is
-    /// committed after it, and for nothing that is told at once.
-    pub(super) async fn read_ahead<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let store = self.store.clone();
-        blocking(move || read(&store)).await
-    }
+        if let Some(reacted) = reactions.get_mut(reaction) {
+            reacted.count += 1;
+            if expand && bytes <= room {
+                let reactor = Reactor {
+                    uid: uid.to_owned(),
+                    umd: record()?.umd,
+                };
+                bytes += reactor.bytes();
+                reacted.by.push(reactor);
+            }
+        }
+        Ok(true)
+    })?;
+    Ok((reactions, bytes))
 }
 
 impl Reactor {
@@ -215,21 +195,11 @@ impl Reactor {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Refusal> {
-    match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(super::database_error(&error)),
-        Err(_) => Err(internal()),
-    }
-}
-
 /// The first message that a connection may read: its subscription's start, or what its token says where that is
 /// earlier.
-fn readable_from(connection: &Connection, held: &Held) -> MessageId {
+fn readable_from(connection: &Connection, held: &Subscription) -> MessageId {
     let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
-    match permissions.channel(&held.channel.name).history_start {
+    match permissions.channel(&held.room.name).history_start {
         Some(seconds) => {
             let millis = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
             // A ULID has 48 bits of time; what is later than they can say is later than everything.

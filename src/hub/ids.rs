@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::clock;
+use crate::clock;
 use crate::messages::Ids;
 use crate::protocol::MessageId;
 use crate::store::Changes;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::channel::Channel;
+use super::Hub;
 use super::connection::Connection;
-use super::membership::not_subscribed;
-use super::{Hub, clock, internal};
+use super::refusal::not_subscribed;
+use super::room::Room;
 use crate::auth::Permissions;
-use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Json, Refusal, names};
-use crate::store::Changes;
+use crate::clock;
+use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Json, Refusal};
 
 /// How many entries a page has.
 pub const PAGE: usize = 100;
@@ -64,15 +64,15 @@ impl Hub {
     /// `INTERNAL_ERROR` while the server stops.
     pub async fn channel_info(&self, name: &str) -> Result<ChannelInfo, Refusal> {
         let info = self.channel_now(name);
-        self.until_kept().await?;
+        self.pipeline.settle().await?;
         Ok(info)
     }
 
     /// The same, of what has been decided.
     pub(super) fn channel_now(&self, name: &str) -> ChannelInfo {
-        match self.channels.get(name) {
-            Some(channel) => self.info(&channel, true),
-            None => self.info(&Channel::new(name.into()), true),
+        match self.rooms.get(name) {
+            Some(room) => self.info(&room, true),
+            None => self.info(&Room::new(name.into()), true),
         }
     }
 
@@ -86,20 +86,17 @@ impl Hub {
         after: &str,
         prefix: &str,
     ) -> Result<Vec<ChannelInfo>, Refusal> {
-        let mut page: BTreeMap<Arc<str>, Arc<Channel>> = BTreeMap::new();
-        self.channels.for_each(|channel| {
-            if *channel.name > *after && channel.name.starts_with(prefix) {
-                page.insert(Arc::clone(&channel.name), Arc::clone(channel));
+        let mut page: BTreeMap<Arc<str>, Arc<Room>> = BTreeMap::new();
+        self.rooms.for_each(|room| {
+            if *room.name > *after && room.name.starts_with(prefix) {
+                page.insert(Arc::clone(&room.name), Arc::clone(room));
                 if page.len() > PAGE {
                     page.pop_last();
                 }
             }
         });
-        let infos = page
-            .values()
-            .map(|channel| self.info(channel, false))
-            .collect();
-        self.until_kept().await?;
+        let infos = page.values().map(|room| self.info(room, false)).collect();
+        self.pipeline.settle().await?;
         Ok(infos)
     }
 
@@ -173,11 +170,11 @@ impl Hub {
         connection: &Connection,
         name: &str,
     ) -> Result<ChannelInfo, Refusal> {
-        let held = connection.held(name);
+        let held = connection.subscription(name);
         let token = held.as_ref().and_then(|held| held.grants.clone());
         let permissions = Permissions::new(&connection.grants, token.as_deref());
         let channel: Arc<str> = match held {
-            Some(held) => Arc::clone(&held.channel.name),
+            Some(held) => Arc::clone(&held.room.name),
             None => permissions.resolve(name).0.into(),
         };
         if permissions.channel(&channel).get_info {
@@ -202,31 +199,20 @@ impl Hub {
     ) -> Result<(), Refusal> {
         match channel {
             Some(channel) => {
-                connection.held(channel).ok_or_else(not_subscribed)?;
+                connection
+                    .subscription(channel)
+                    .ok_or_else(not_subscribed)?;
                 self.update_subscription(connection, channel, token).await?;
             }
             None => self.update_connection(connection, token).await?,
         }
-        self.until_kept().await
+        Ok(self.pipeline.settle().await?)
     }
 
-    /// Waits until everything that has been decided up to now is on disk.
-    pub(super) async fn until_kept(&self) -> Result<(), Refusal> {
-        if self.commit_chore(Changes::new()).await {
-            Ok(())
-        } else {
-            Err(internal())
-        }
-    }
-
-    fn info(&self, channel: &Channel, with_list: bool) -> ChannelInfo {
-        let state = channel.state.lock();
-        debug_assert_eq!(
-            names::is_presence(&channel.name),
-            state.presence.roster().is_some()
-        );
+    fn info(&self, room: &Room, with_list: bool) -> ChannelInfo {
+        let state = room.state.lock();
         ChannelInfo {
-            name: Arc::clone(&channel.name),
+            name: Arc::clone(&room.name),
             subscriptions_count: state.presence.subscriptions_count(),
             members: state.presence.roster().map(|roster| MembersInfo {
                 count: roster.len(),

@@ -10,10 +10,13 @@ use parking_lot::Mutex;
 use tracing::debug;
 
 use super::connection::{self, ClientInfo, Connection, Secret, Waits};
-use super::delivery::Delivery;
+use super::outbox::Cause;
+use super::permits::Permit;
 use super::queue::SendQueue;
-use super::{Admission, Hub, clock, records};
-use crate::protocol::{CloseReason, ConnectionId, EventKind, Meta, frame};
+use super::room::Room;
+use super::{Admission, Hub, records};
+use crate::clock;
+use crate::protocol::{CloseReason, ConnectionId, EventKind, Meta, RemovalReason, frame};
 use crate::store::Changes;
 
 impl Hub {
@@ -45,7 +48,7 @@ impl Hub {
                 .map(|seconds| std::time::Duration::from_secs(seconds.into())),
             connected_at,
             client,
-            queue: SendQueue::new(self.settings.queue_bytes),
+            queue: Arc::new(SendQueue::new(self.settings.queue_bytes)),
             state: Mutex::new(connection::State {
                 umd: umd.clone(),
                 subscriptions: HashMap::new(),
@@ -83,60 +86,69 @@ impl Hub {
         self.connections.remove(&connection.id);
         if self.is_stopping() {
             // It stays a member, but the stop need not wait for it.
-            let held = std::mem::take(&mut connection.state.lock().subscriptions);
-            for held in held.into_values() {
-                held.channel.audience.lock().remove(connection.id);
+            let subscriptions = std::mem::take(&mut connection.state.lock().subscriptions);
+            for subscription in subscriptions.into_values() {
+                subscription.room.audience.lock().remove(connection.id);
             }
             return;
         }
         debug!(connection = %connection.id, "disconnected");
-        let (held, umd, recorded) = {
+        let (subscriptions, umd, recorded) = {
             let mut state = connection.state.lock();
             state.over = true;
-            let held = std::mem::take(&mut state.subscriptions);
-            (held, state.umd.clone(), state.recorded)
+            let subscriptions = std::mem::take(&mut state.subscriptions);
+            (subscriptions, state.umd.clone(), state.recorded)
         };
-        for held in held.into_values() {
-            let Some(permit) = self.permit().await else {
+        for subscription in subscriptions.into_values() {
+            let Ok(permit) = self.pipeline.permit().await else {
                 return;
             };
-            self.drop_out(connection, &held.channel, permit);
+            self.drop_out(connection.id, &subscription.room, permit);
         }
         // Last, and in no hurry: should we crash before, the next roll call finds that the connection is over.
-        if recorded || self.keeps(EventKind::Disconnected) {
-            let Some(permit) = self.permit().await else {
+        if recorded || self.outbox.keeps(EventKind::Disconnected) {
+            let Ok(permit) = self.pipeline.permit().await else {
                 return;
             };
             let record = records::connection(connection, &umd, self.boot);
             let mut changes = Changes::new();
             changes.remove_connection(connection.id);
-            self.tell_of_connection(
-                &mut changes,
-                EventKind::Disconnected,
-                connection.id,
-                &record,
-            );
-            self.committer
-                .submit_in_company(changes, Delivery::nothing(permit).0);
+            let kind = EventKind::Disconnected;
+            self.outbox
+                .tell_of_connection(&mut changes, kind, connection.id, &record);
+            self.pipeline.submit_lazily(changes, permit);
         }
+    }
+
+    /// A subscription whose connection is over: it ends now, or keeps its place for the grace.
+    fn drop_out(&self, connection: ConnectionId, room: &Arc<Room>, permit: Permit) {
+        let mut decision = self.rooms.decide(room);
+        decision.leaves(connection, None);
+        if !decision.keep_place(connection) {
+            let Some(change) = decision.presence().leave(connection) else {
+                return;
+            };
+            decision.record(&change, Cause::Left(RemovalReason::Disconnected));
+        }
+        decision.submit(permit);
     }
 
     /// Where back ends hear of connections, one is recorded at once; otherwise with its first subscription. Nobody waits
     /// for it: a connection that a crash makes unknown is over, and its back end has heard of neither end of it.
     async fn record_connected(&self, connection: &Arc<Connection>) {
-        if !self.keeps(EventKind::Connected) && !self.keeps(EventKind::Disconnected) {
+        let outbox = &self.outbox;
+        if !outbox.keeps(EventKind::Connected) && !outbox.keeps(EventKind::Disconnected) {
             return;
         }
-        let Some(permit) = self.permit().await else {
+        let Ok(permit) = self.pipeline.permit().await else {
             return;
         };
         let mut state = connection.state.lock();
         let record = records::connection(connection, &state.umd, self.boot);
         let mut changes = Changes::new();
         changes.put_connection(connection.id, &record);
-        self.tell_of_connection(&mut changes, EventKind::Connected, connection.id, &record);
-        self.committer
-            .submit_in_company(changes, Delivery::nothing(permit).0);
+        outbox.tell_of_connection(&mut changes, EventKind::Connected, connection.id, &record);
+        self.pipeline.submit_lazily(changes, permit);
         state.recorded = true;
     }
 }

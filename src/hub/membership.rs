@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
-use super::channel::{Channel, State};
-use super::connection::{Connection, Held};
-use super::delivery::{Delivery, Permit};
+use super::connection::{Connection, Subscription};
+use super::once::Reservation;
 use super::outbox::Cause;
-use super::tokens::{Reservation, Scope};
-use super::{Hub, internal, records};
+use super::refusal::not_subscribed;
+use super::tokens::Scope;
+use super::{Hub, records};
 use crate::auth::{Grants, Permissions};
-use crate::presence::{Change, Join, JoinError};
-use crate::protocol::{ErrorCode, Frame, Json, Meta, Refusal, RemovalReason, frame};
-use crate::store::Changes;
+use crate::presence::{Join, JoinError};
+use crate::protocol::{ErrorCode, Json, Meta, Refusal, RemovalReason, frame};
 
 /// What a subscription is to be, once everything has been permitted.
 struct Wanted {
@@ -62,12 +59,12 @@ impl Hub {
         let permissions = Permissions::new(&connection.grants, token_grants.as_deref());
         let (channel, alias) = permissions.resolve(name);
         // What these tokens mean by the name comes before what an earlier one meant by it.
-        let held = if alias.is_some() || permissions.is_channel(name) {
-            connection.subscription(channel)
+        let subscription = if alias.is_some() || permissions.is_channel(name) {
+            connection.subscription_to(channel)
         } else {
-            connection.held(name)
+            connection.subscription(name)
         };
-        if held.is_some() {
+        if subscription.is_some() {
             return Err(already_subscribed());
         }
         let channel: Arc<str> = channel.into();
@@ -78,7 +75,7 @@ impl Hub {
                 "the token does not allow to subscribe to this channel",
             ));
         }
-        let reservation = match &claims {
+        let token = match &claims {
             Some(claims) => self.reserve_for(Scope::Subscribe, claims).await?,
             None => None,
         };
@@ -91,7 +88,7 @@ impl Hub {
             uid: token_uid.or_else(|| connection.uid.clone()),
             umd: token_umd.unwrap_or_else(|| connection.state.lock().umd.clone()),
             auto: false,
-            token: reservation,
+            token,
         };
         self.join(connection, wanted).await
     }
@@ -101,39 +98,29 @@ impl Hub {
         connection: &Arc<Connection>,
         name: &str,
     ) -> Result<(), Refusal> {
-        let named = connection.held(name).ok_or_else(not_subscribed)?;
-        let (uid, channel) = (named.uid.as_ref(), &named.channel.name);
-        let _turn = self.fan_out.turn(connection, uid, channel).await;
-        let permit = self.permit().await.ok_or_else(internal)?;
+        let named = connection.subscription(name).ok_or_else(not_subscribed)?;
+        let (uid, channel) = (named.uid.as_ref(), &named.room.name);
+        let _turn = self.rooms.fan_out.turn(connection, uid, channel).await;
+        let permit = self.pipeline.permit().await?;
         let mut own = connection.state.lock();
-        let held = own
+        let ended = own
             .subscriptions
-            .remove(&named.channel.name)
+            .remove(channel)
             .ok_or_else(not_subscribed)?;
         let answer = frame::unsubscribed(
-            &held.channel.name,
-            held.alias.as_deref(),
+            channel,
+            ended.alias.as_deref(),
             Meta {
-                uid: held.uid.as_deref(),
-                umd: &held.umd,
+                uid: ended.uid.as_deref(),
+                umd: &ended.umd,
             },
         );
-        let mut state = held.channel.state.lock();
-        if let Some(change) = state.presence.leave(connection.id) {
-            let delivery = Delivery {
-                left: Some((Arc::clone(connection), Some(answer))),
-                _untold: Some(connection.begin_change()),
-                _permit: Some(permit),
-                ..Delivery::default()
-            };
-            let cause = Cause::Left(RemovalReason::Unsubscribed);
-            self.commit(
-                &held.channel,
-                &mut state,
-                (change, cause),
-                Changes::new(),
-                delivery,
-            );
+        let mut decision = self.rooms.decide(&ended.room);
+        if let Some(change) = decision.presence().leave(connection.id) {
+            decision.record(&change, Cause::Left(RemovalReason::Unsubscribed));
+            decision.leaves(connection.id, Some(answer));
+            decision.hold(connection.begin_change());
+            decision.submit(permit);
         }
         Ok(())
     }
@@ -144,8 +131,8 @@ impl Hub {
         wanted: Wanted,
     ) -> Result<(), Refusal> {
         let (uid, channel) = (wanted.uid.as_ref(), &wanted.channel);
-        let _turn = self.fan_out.turn(connection, uid, channel).await;
-        let permit = self.permit().await.ok_or_else(internal)?;
+        let _turn = self.rooms.fan_out.turn(connection, uid, channel).await;
+        let permit = self.pipeline.permit().await?;
         let mut own = connection.state.lock();
         if own.subscriptions.contains_key(&wanted.channel) {
             return Err(already_subscribed());
@@ -159,206 +146,56 @@ impl Hub {
                 ),
             ));
         }
-        let mut changes = Changes::new();
-        if let Some(token) = &wanted.token {
-            token.write(&mut changes);
-        }
-        if !own.recorded {
-            changes.put_connection(
-                connection.id,
-                &records::connection(connection, &own.umd, self.boot),
-            );
-        }
-        let join = Join {
-            connection: connection.id,
-            uid: wanted.uid.clone(),
-            umd: wanted.umd.clone(),
-            alias: wanted.alias.clone(),
-            counted: wanted.counted,
-        };
-        let channel = self.with_channel(&wanted.channel, |channel, mut state| {
-            // Before it is submitted, and not while a message is: one with an older id is on its way already and is not
-            // delivered to this connection; it may get, and list, all others.
-            let since = {
-                let _audience = channel.audience.lock();
-                self.ids.next()
+        let subscription = self.rooms.decide_in(&wanted.channel, |mut decision| {
+            let since = decision.since();
+            let join = Join {
+                connection: connection.id,
+                uid: wanted.uid.clone(),
+                umd: wanted.umd.clone(),
+                alias: wanted.alias.clone(),
+                counted: wanted.counted,
             };
-            let change = state
-                .presence
-                .join(join.clone(), self.settings.channel_bytes)
-                .inspect_err(|_| self.retire_if_empty(channel, &mut state))?;
-            if let Some(place) = &change.removed {
-                self.absences.end(channel, place.connection);
+            let capacity = self.settings.channel_bytes;
+            let change = decision.presence().join(join, capacity)?;
+            if let Some(token) = wanted.token {
+                token.write(decision.changes());
+                decision.hold(token);
             }
+            if !own.recorded {
+                let record = records::connection(connection, &own.umd, self.boot);
+                decision.changes().put_connection(connection.id, &record);
+            }
+            decision.record(&change, Cause::Joined);
+            let room = Arc::clone(decision.room());
+            let roster = decision.presence().roster();
             let subscribed = frame::subscribed(
-                &channel.name,
+                &room.name,
                 wanted.alias.as_deref(),
                 wanted.auto,
-                state.presence.roster().map(|roster| roster.list()),
+                roster.map(|roster| roster.list()),
                 Meta {
                     uid: wanted.uid.as_deref(),
                     umd: &wanted.umd,
                 },
             );
-            let delivery = Delivery {
-                joined: Some((Arc::clone(connection), subscribed)),
-                spent: wanted.token,
-                _untold: Some(connection.begin_change()),
-                _permit: Some(permit),
-                ..Delivery::default()
-            };
-            self.commit(
-                channel,
-                &mut state,
-                (change, Cause::Joined),
-                changes,
-                delivery,
-            );
-            Ok((Arc::clone(channel), since))
-        });
-        let (channel, since) = channel.map_err(join_refused)?;
-        own.recorded = true;
-        own.subscriptions.insert(
-            Arc::clone(&channel.name),
-            Held {
-                channel,
+            decision.joins(connection.id, Arc::clone(&connection.queue), subscribed);
+            decision.hold(connection.begin_change());
+            decision.submit(permit);
+            Ok(Subscription {
+                room,
                 alias: wanted.alias,
                 grants: wanted.grants,
                 uid: wanted.uid,
                 umd: wanted.umd,
                 since,
-            },
-        );
+            })
+        });
+        let subscription = subscription.map_err(join_refused)?;
+        own.recorded = true;
+        own.subscriptions
+            .insert(Arc::clone(&subscription.room.name), subscription);
         Ok(())
     }
-
-    /// A subscription whose connection is over: it ends now, or keeps its place for the grace.
-    pub(super) fn drop_out(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        channel: &Arc<Channel>,
-        permit: Permit,
-    ) {
-        let delivery = Delivery {
-            left: Some((Arc::clone(connection), None)),
-            _permit: Some(permit),
-            ..Delivery::default()
-        };
-        let mut state = channel.state.lock();
-        if self.absences.are_granted() && state.presence.keep_place(connection.id) {
-            // Its record stays as it is: should we crash, the next roll call finds it.
-            let delivery = Delivery {
-                channel: Some(Arc::clone(channel)),
-                ..delivery
-            };
-            self.committer.submit(Changes::new(), delivery);
-            self.absences.begin(channel, connection.id);
-        } else if let Some(change) = state.presence.leave(connection.id) {
-            let cause = Cause::Left(RemovalReason::Disconnected);
-            self.commit(
-                channel,
-                &mut state,
-                (change, cause),
-                Changes::new(),
-                delivery,
-            );
-        }
-    }
-
-    /// Puts a decided change on its way to the disk, and with it what is to be told. The state's lock makes sure that
-    /// changes are submitted in the order in which they were decided.
-    pub(super) fn commit(
-        &self,
-        channel: &Arc<Channel>,
-        state: &mut MutexGuard<'_, State>,
-        (change, cause): (Change, Cause),
-        mut changes: Changes,
-        mut delivery: Delivery,
-    ) {
-        delivery.events.extend(event(channel, state, &change));
-        self.charge(channel, &change, &delivery.events);
-        self.write(channel, state, (&change, cause), &mut changes);
-        delivery.channel = Some(Arc::clone(channel));
-        self.committer.submit(changes, delivery);
-        self.retire_if_empty(channel, state);
-    }
-
-    /// The records of a change (to be submitted under this lock), the channel's totals with them, and the events out that tell of it.
-    pub(super) fn write(
-        &self,
-        channel: &Arc<Channel>,
-        state: &mut MutexGuard<'_, State>,
-        (change, cause): (&Change, Cause),
-        changes: &mut Changes,
-    ) {
-        self.tell_of_change(channel, state, change, cause, changes);
-        if let Some(removed) = &change.removed {
-            changes.remove_subscription(&channel.name, removed.sequence);
-        }
-        if let Some(written) = &change.written {
-            changes.put_subscription(
-                &channel.name,
-                written.sequence,
-                &records::subscription(written),
-            );
-        }
-        if state.presence.is_empty() {
-            changes.remove_channel(&channel.name);
-        } else {
-            changes.put_channel(&channel.name, &records::channel(state));
-        }
-    }
-
-    /// An empty channel leaves the registry; the next subscriber makes a new one. Call it when the change that emptied it has
-    /// been submitted, and not before: the new one's records have the same names, and must come after the old one's end.
-    pub(super) fn retire_if_empty(
-        &self,
-        channel: &Arc<Channel>,
-        state: &mut MutexGuard<'_, State>,
-    ) {
-        if state.presence.is_empty() && !state.retired {
-            state.retired = true;
-            // Before it can be made anew: a message for the old audience has an older id than whoever joins the new one.
-            channel.audience.lock().retire();
-            self.channels.remove(&channel.name);
-        }
-    }
-
-    /// Calls `act` with the channel of this name (made where there is none), under its state's lock.
-    fn with_channel<T>(
-        &self,
-        name: &Arc<str>,
-        act: impl FnOnce(&Arc<Channel>, MutexGuard<'_, State>) -> T,
-    ) -> T {
-        loop {
-            let channel = self.channels.get_or_insert(name, || {
-                (Arc::clone(name), Arc::new(Channel::new(Arc::clone(name))))
-            });
-            let state = channel.state.lock();
-            if !state.retired {
-                return act(&channel, state);
-            }
-        }
-    }
-}
-
-/// The frame that tells the members of a change, if it changes what their list says.
-pub(super) fn event(channel: &Channel, state: &State, change: &Change) -> Option<Frame> {
-    let event = change.event.as_ref()?;
-    let list = state.presence.roster()?.list();
-    Some(frame::member(
-        event.event,
-        &channel.name,
-        &event.member,
-        list,
-    ))
-}
-
-pub(super) fn not_subscribed() -> Refusal {
-    Refusal::new(
-        ErrorCode::NotSubscribed,
-        "this connection is not subscribed to the channel",
-    )
 }
 
 fn already_subscribed() -> Refusal {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::channel::Channel;
 use super::connection::Connection;
-use super::delivery::Delivery;
-use super::membership::not_subscribed;
+use super::once::Reservation;
 use super::outbox::Cause;
-use super::tokens::{Reservation, Scope};
-use super::{Hub, internal, records};
-use crate::auth::Permissions;
+use super::refusal::not_subscribed;
+use super::release::Release;
+use super::tokens::Scope;
+use super::{Hub, records};
+use crate::auth::{Claims, Permissions};
 use crate::protocol::{ErrorCode, EventKind, Json, Refusal, frame};
 use crate::store::Changes;
 
@@ -22,9 +22,12 @@ impl Hub {
         token: &str,
     ) -> Result<(), Refusal> {
         let claims = self.verify_for(connection, Scope::Umd, token)?;
-        let held = connection.held(name).ok_or_else(not_subscribed)?;
-        let allowed = Permissions::new(&claims.grants, None).channel(&held.channel.name);
-        if !allowed.umd_update {
+        let subscription = connection.subscription(name).ok_or_else(not_subscribed)?;
+        let channel = &subscription.room.name;
+        if !Permissions::new(&claims.grants, None)
+            .channel(channel)
+            .umd_update
+        {
             return Err(Refusal::new(
                 ErrorCode::UmdUpdatePermissionDenied,
                 "the token does not allow `umdUpdate` on this channel",
@@ -32,8 +35,7 @@ impl Hub {
         }
         let spent = self.reserve_for(Scope::Umd, &claims).await?;
         let umd = claims.umd.unwrap_or_default();
-        self.update(connection, &held.channel, Some(&umd), spent)
-            .await
+        self.update(connection, channel, Some(umd), spent).await
     }
 
     /// The connection's own metadata and, where the token says so, that of its subscriptions. A channel that has no
@@ -50,59 +52,58 @@ impl Hub {
                 "the token does not allow `umdUpdate` of the connection",
             ));
         }
-        let spent = self.reserve_for(Scope::Umd, &claims).await?;
-        let permit = self.permit().await.ok_or_else(internal)?;
-        let umd = claims.umd.unwrap_or_default();
-        let mut changes = Changes::new();
-        let channels: Vec<Arc<Channel>> = {
-            let mut state = connection.state.lock();
-            if state.over {
-                return Err(Refusal::new(
-                    ErrorCode::ConnectionUnknown,
-                    "this connection is over",
-                ));
-            }
-            let is_new = !state.umd.same_value(&umd);
-            state.umd = umd.clone();
-            let record = records::connection(connection, &umd, self.boot);
-            if state.recorded {
-                changes.put_connection(connection.id, &record);
-            }
-            if is_new {
-                let kind = EventKind::ConnectionUpdated;
-                self.tell_of_connection(&mut changes, kind, connection.id, &record);
-            }
-            if let Some(spent) = &spent {
-                spent.write(&mut changes);
-            }
-            let (delivery, _) = Delivery::nothing(permit);
-            // Under the lock: should the connection end now, its record goes after this, and not before.
-            let delivery = Delivery {
-                spent,
-                _untold: Some(connection.begin_change()),
-                ..delivery
-            };
-            self.committer.submit(changes, delivery);
-            state
-                .subscriptions
-                .values()
-                .map(|held| Arc::clone(&held.channel))
-                .collect()
-        };
-        if claims.umd_propagate {
-            for channel in channels {
-                match self.update(connection, &channel, None, None).await {
-                    // A subscription that has ended meanwhile has nothing to update.
-                    Ok(())
-                    | Err(Refusal {
-                        code: ErrorCode::NotSubscribed,
-                        ..
-                    }) => {}
-                    Err(refusal) => connection.send(frame::error(Some(&channel.name), &refusal)),
-                }
+        let propagates = claims.umd_propagate;
+        let channels = self.update_own(connection, claims).await?;
+        for channel in channels.iter().filter(|_| propagates) {
+            match self.update(connection, channel, None, None).await {
+                // A subscription that has ended meanwhile has nothing to update.
+                Ok(())
+                | Err(Refusal {
+                    code: ErrorCode::NotSubscribed,
+                    ..
+                }) => {}
+                Err(refusal) => connection.send(frame::error(Some(channel), &refusal)),
             }
         }
         Ok(())
+    }
+
+    /// Gives a connection other metadata. Returns the channels that it is subscribed to.
+    async fn update_own(
+        &self,
+        connection: &Arc<Connection>,
+        claims: Claims,
+    ) -> Result<Vec<Arc<str>>, Refusal> {
+        let spent = self.reserve_for(Scope::Umd, &claims).await?;
+        let mut release = Release::new(self.pipeline.permit().await?);
+        let umd = claims.umd.unwrap_or_default();
+        let mut changes = Changes::new();
+        // Until it is submitted: should the connection end now, its end goes after this, and not before.
+        let mut state = connection.state.lock();
+        if state.over {
+            return Err(Refusal::new(
+                ErrorCode::ConnectionUnknown,
+                "this connection is over",
+            ));
+        }
+        let is_new = !state.umd.same_value(&umd);
+        state.umd = umd;
+        let record = records::connection(connection, &state.umd, self.boot);
+        if state.recorded {
+            changes.put_connection(connection.id, &record);
+        }
+        if is_new {
+            let kind = EventKind::ConnectionUpdated;
+            self.outbox
+                .tell_of_connection(&mut changes, kind, connection.id, &record);
+        }
+        if let Some(spent) = spent {
+            spent.write(&mut changes);
+            release.hold(spent);
+        }
+        release.hold(connection.begin_change());
+        self.pipeline.submit(changes, release);
+        Ok(state.subscriptions.keys().map(Arc::clone).collect())
     }
 
     /// Gives a subscription other metadata: `umd`, or else what the connection has by then, so that of two updates at once
@@ -110,48 +111,41 @@ impl Hub {
     async fn update(
         &self,
         connection: &Arc<Connection>,
-        channel: &Arc<Channel>,
-        umd: Option<&Json>,
+        channel: &str,
+        umd: Option<Json>,
         spent: Option<Reservation>,
     ) -> Result<(), Refusal> {
-        let held = connection.subscription(&channel.name);
-        let uid = held.as_ref().and_then(|held| held.uid.as_ref());
-        let _turn = self.fan_out.turn(connection, uid, &channel.name).await;
-        let permit = self.permit().await.ok_or_else(internal)?;
+        let subscription = connection.subscription_to(channel);
+        let uid = subscription.as_ref().and_then(|known| known.uid.as_ref());
+        let _turn = self.rooms.fan_out.turn(connection, uid, channel).await;
+        let permit = self.pipeline.permit().await?;
         // Its own view changes with the channel's: what its messages say of it is what the list says.
         let mut own = connection.state.lock();
-        let umd = umd.unwrap_or(&own.umd).clone();
-        let held = own
+        let umd = umd.unwrap_or_else(|| own.umd.clone());
+        let subscription = own
             .subscriptions
-            .get_mut(&channel.name)
+            .get_mut(channel)
             .ok_or_else(not_subscribed)?;
-        let channel = Arc::clone(&held.channel);
-        let mut changes = Changes::new();
-        if let Some(spent) = &spent {
-            spent.write(&mut changes);
-        }
-        let mut delivery = Delivery {
-            spent,
-            _permit: Some(permit),
-            ..Delivery::default()
-        };
-        let mut state = channel.state.lock();
-        let change = state
-            .presence
-            .update(connection.id, &umd, self.settings.channel_bytes)
+        let room = Arc::clone(&subscription.room);
+        let mut decision = self.rooms.decide(&room);
+        let capacity = self.settings.channel_bytes;
+        let change = decision
+            .presence()
+            .update(connection.id, &umd, capacity)
             .map_err(|error| {
                 Refusal::new(ErrorCode::PresenceChannelCapacityReached, error.to_string())
             })?;
-        match change {
-            Some(change) => {
-                held.umd = umd;
-                delivery._untold = Some(connection.begin_change());
-                let change = (change, Cause::Updated);
-                self.commit(&channel, &mut state, change, changes, delivery);
-            }
-            // Equal metadata is no update; a single-use token is spent all the same.
-            None => self.committer.submit(changes, delivery),
+        // Equal metadata is no update; a single-use token is spent all the same.
+        if let Some(spent) = spent {
+            spent.write(decision.changes());
+            decision.hold(spent);
         }
+        if let Some(change) = change {
+            subscription.umd = umd;
+            decision.record(&change, Cause::Updated);
+            decision.hold(connection.begin_change());
+        }
+        decision.submit(permit);
         Ok(())
     }
 }

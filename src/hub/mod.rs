@@ -4,83 +4,97 @@
 //! go to the committer together with what is to be told; when they are durable, a delivery puts the frames into the
 //! queues of the connections, whose tasks send them.
 //!
-//! - `admission`, `tokens`: who may connect, and tokens that serve once
+//! What requests become is committed and told in one way:
+//!
+//! - `pipeline`: from a change to its telling, with `permits` before it and `release` behind it
+//! - `rooms`: the one door through which a membership changes; `placing`: how a message gets its place
+//! - `room`, `audience`, `registry`: a channel at run time, who is told, and where it is found
 //! - [`Connection`], [`SendQueue`]: a connection and what waits for it
-//! - `channel`, `registry`: channels at run time and where they are found
+//! - `once`, `ids`: what serves only once, and what only grows
+//!
+//! What asks for that, each an `impl Hub`:
+//!
+//! - `admission`, `tokens`: who may connect
 //! - `lifecycle`: a connection's beginning and end
 //! - `membership`, `metadata`: subscribe, unsubscribe, umdUpdate
-//! - `publish`, `reactions`, `history`, `ids`: messages in, reactions to them, and both read again
-//! - `origin`: whose request something was
-//! - `outbox`: events out, kept with the changes that they tell of
+//! - `publish`, `reactions`, `history`: messages in, reactions to them, and both read again
 //! - `inspect`: what can be asked about all this
-//! - `delivery`: what a commit releases; `disk`: whether the disk answers at all
+//!
+//! And what goes on by itself:
+//!
+//! - `rollcall`, `absence`, `graces`: who was here before the start, and graces that end
+//! - [`EventsOut`](outbox::Outbox): events out, kept with the changes that they tell of
 //! - `fanout`, `bucket`: who makes others receive much pays for it, and how that is counted
-//! - `room`: the room on the disk
-//! - `rollcall`, `absence`: who was here before the start, and graces that end
+//! - [`Disk`], [`DiskSpace`]: whether the disk answers, and how much room it has
 
 mod absence;
 mod admission;
+mod audience;
 mod bucket;
-mod channel;
 mod connection;
-mod delivery;
 mod disk;
+mod disk_space;
 mod fanout;
+mod graces;
 mod history;
 mod ids;
 mod inspect;
 mod lifecycle;
 mod membership;
 mod metadata;
+mod once;
 mod origin;
 mod outbox;
+mod permits;
+mod pipeline;
+mod placing;
 mod publish;
 mod queue;
 mod reactions;
 mod records;
+mod refusal;
 mod registry;
+mod release;
 mod rollcall;
 mod room;
+mod rooms;
+mod run;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
-use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_bytes::ByteArray;
-use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::clock;
-use crate::protocol::{
-    CloseReason, ConnectionId, ErrorCode, Frame, Limits, Refusal, Request, frame,
-};
-use crate::store::{Changes, Committer, Durability, Store, StoreError};
+use crate::protocol::{CloseReason, ConnectionId, EventKinds, Frame, Limits, Request, frame};
+use crate::store::{Changes, Durability, Store, StoreError};
 
 pub use crate::clock::rfc3339;
 pub use admission::{Admission, AdmissionError};
 pub use bucket::Bucket;
-pub use channel::Channel;
 pub use connection::{ClientInfo, Connection};
-pub use disk::DISK_PATIENCE;
+pub use disk::{DISK_PATIENCE, Disk};
+pub use disk_space::DiskSpace;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
 pub use origin::Origin;
-pub use outbox::EventSettings;
+pub use outbox::{EventSettings, Outbox};
 pub use publish::{ClientMessage, Outgoing, Published};
 pub use queue::{SendQueue, Taken};
 pub use reactions::NewReaction;
 
-use delivery::Delivery;
+use pipeline::Pipeline;
 use registry::Registry;
-
-/// How many changes may be on their way to the disk at a time. Whoever has one more waits.
-const CHANGES_IN_FLIGHT: usize = 8_192;
+use release::Release;
+use rollcall::RollCall;
+use rooms::Rooms;
 
 /// What the operator can set.
 #[derive(Debug, Clone)]
@@ -116,28 +130,20 @@ pub struct Settings {
 pub struct Hub {
     settings: Settings,
     verifier: Verifier,
-    store: Store,
-    committer: Committer<Delivery>,
-    /// Held by whoever asks the disk something that a hanging disk would not answer.
-    asking_disk: Arc<tokio::sync::Mutex<()>>,
-    channels: Registry<Arc<str>, Channel>,
+    pipeline: Arc<Pipeline>,
+    rooms: Rooms,
     connections: Registry<ConnectionId, Connection>,
     slots: admission::Slots,
-    /// Permits for changes on their way to the disk.
-    in_flight: Arc<Semaphore>,
-    spending: Arc<tokens::Spending>,
-    absences: absence::Absences,
-    fan_out: fanout::FanOut,
+    once: Arc<once::Reservations>,
+    reaction_locks: reactions::ReactionLocks,
+    outbox: Arc<Outbox>,
+    disk: Disk,
+    disk_space: Arc<DiskSpace>,
+    roll_call: Mutex<Option<RollCall>>,
     /// How many connections were dropped because they gave no sign of life.
     silent: AtomicU64,
-    ids: Arc<ids::IdSource>,
-    reaction_locks: reactions::ReactionLocks,
-    outbox: Arc<outbox::Outbox>,
-    roll_call: Mutex<Option<rollcall::RollCall>>,
-    room: Arc<room::DiskRoom>,
     /// This start.
     boot: ByteArray<16>,
-    stopping: AtomicBool,
     pong: Frame,
 }
 
@@ -175,74 +181,54 @@ impl Hub {
         store: Store,
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Result<Arc<Self>, StartError> {
-        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
-        // The channels' bound is that of the permits: every delivery holds one, or is one of few without.
-        let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..lanes).map(|_| mpsc::unbounded_channel()).unzip();
-        let ids = Arc::new(ids::IdSource::new(store.id_lease()?));
-        let outbox = Arc::new(outbox::Outbox::new(&settings.events, &store.outbox()));
-        let (before_ids, after_ids) = (Arc::clone(&ids), Arc::clone(&ids));
-        let (before_outbox, after_outbox) = (Arc::clone(&outbox), Arc::clone(&outbox));
-        let after_store = store.clone();
-        let hasher = RandomState::new();
-        let committer = Committer::start(
-            &store,
+        let outbox = Arc::new(Outbox::new(&settings.events, store.clone()));
+        let (before, after) = (Arc::clone(&outbox), Arc::clone(&outbox));
+        let pipeline = Arc::new(Pipeline::start(
+            store.clone(),
             settings.durability,
-            move |changes| {
-                before_ids.before_commit(changes);
-                before_outbox.before_commit(changes);
-            },
-            move |deliveries: Vec<Delivery>| {
-                after_ids.after_commit();
-                after_outbox.after_commit(&after_store);
-                delivery::distribute(deliveries, &hasher, &senders);
-            },
+            move |changes| before.before_commit(changes),
+            move || after.after_commit(),
             failed,
-        )?;
+        )?);
         let mut boot = [0; 16];
         getrandom::fill(&mut boot).map_err(|e| std::io::Error::other(e.to_string()))?;
-        let room = room::DiskRoom::watch(store.folder())?;
-        let hub = Arc::new(Self {
+        let rooms = Rooms::new(&settings, Arc::clone(&pipeline), Arc::clone(&outbox));
+        let first = outbox::first_changes(&settings.events, &store)?;
+        let (roll_call, repairs) = RollCall::read(&store, &rooms)?;
+        pipeline.submit(first, Release::default());
+        pipeline.submit(repairs, Release::default());
+        let (subscriptions, channels) = roll_call.counts();
+        if subscriptions > 0 {
+            let grace = settings.boot_grace;
+            info!(
+                subscriptions,
+                channels,
+                ?grace,
+                "members known from before are awaited"
+            );
+        }
+        Ok(Arc::new(Self {
             slots: admission::Slots::new(settings.max_connections),
             verifier,
-            store,
-            committer,
-            asking_disk: Arc::default(),
-            channels: Registry::new(),
+            rooms,
             connections: Registry::new(),
-            in_flight: Arc::new(Semaphore::new(CHANGES_IN_FLIGHT)),
-            spending: Arc::default(),
-            absences: absence::Absences::new(settings.disconnect_grace),
-            fan_out: fanout::FanOut::new(
-                settings.fanout_bytes_per_second,
-                settings.fanout_burst_bytes,
-            ),
-            silent: AtomicU64::new(0),
-            ids,
+            once: Arc::default(),
             reaction_locks: reactions::ReactionLocks::new(),
             outbox,
-            roll_call: Mutex::new(None),
-            room,
+            disk: Disk::new(Arc::clone(&pipeline)),
+            disk_space: DiskSpace::watch(store.folder())?,
+            roll_call: Mutex::new(Some(roll_call)),
+            silent: AtomicU64::new(0),
             boot: ByteArray::new(boot),
-            stopping: AtomicBool::new(false),
+            pipeline,
             settings,
             pong: frame::pong(),
-        });
-        let first = outbox::first_changes(&hub.settings.events, &hub.store)?;
-        let (roll_call, repairs) = hub.restore()?;
-        hub.committer.submit(first, Delivery::default());
-        hub.committer.submit(repairs, Delivery::default());
-        *hub.roll_call.lock() = Some(roll_call);
-        for receiver in receivers {
-            tokio::spawn(delivery::run(receiver));
-        }
-        Ok(hub)
+        }))
     }
 
     /// Before clients can connect: the start's own changes are made durable, and a roll call without a grace is held.
     pub async fn before_ready(self: &Arc<Self>) {
-        self.commit_chore(Changes::new()).await;
-        if self.settings.boot_grace.is_zero() {
+        if self.pipeline.settle().await.is_ok() && self.settings.boot_grace.is_zero() {
             self.hold_roll_call().await;
         }
     }
@@ -254,10 +240,22 @@ impl Hub {
             tokio::time::sleep(hub.settings.boot_grace).await;
             hub.hold_roll_call().await;
         });
-        tokio::spawn(Arc::clone(self).end_absences());
-        tokio::spawn(Arc::clone(self).sweep());
-        tokio::spawn(Arc::clone(self).keep_cursors());
-        tokio::spawn(Arc::clone(self).watch_disk());
+        let hub = Arc::clone(self);
+        tokio::spawn(async move { hub.rooms.end_absences().await });
+        let hub = Arc::clone(self);
+        tokio::spawn(async move { hub.sweep().await });
+        let hub = Arc::clone(self);
+        tokio::spawn(async move { hub.outbox.keep_cursors(&hub.pipeline).await });
+        let hub = Arc::clone(self);
+        tokio::spawn(async move { hub.disk.watch().await });
+    }
+
+    async fn hold_roll_call(&self) {
+        let roll_call = self.roll_call.lock().take();
+        if let Some(roll_call) = roll_call {
+            // Stopped in the midst of it, the next start calls the roll again.
+            let _ = roll_call.hold(&self.rooms).await;
+        }
     }
 
     /// One text frame of a client. Whatever comes of it is queued for the connection.
@@ -323,7 +321,7 @@ impl Hub {
 
     /// How many channels have subscriptions.
     pub fn channel_count(&self) -> usize {
-        self.channels.len()
+        self.rooms.len()
     }
 
     /// How many connections have been dropped because they gave no sign of life.
@@ -346,96 +344,69 @@ impl Hub {
         &self.settings.limits
     }
 
-    /// What the outbox may take, in bytes.
-    pub fn outbox_max_bytes(&self) -> u64 {
-        self.settings.events.max_bytes
+    /// Events out, as their readers see them.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Keeps events of these kinds for a feed that is being read; see [`Outbox`]. Returns when that is durable; `false` while
+    /// the server stops.
+    pub async fn keep_for_feed(&self, kinds: EventKinds) -> bool {
+        let kept = self.outbox.keep_for_feed(&self.pipeline, kinds).await;
+        kept.is_ok() && !self.is_stopping()
+    }
+
+    /// Whether the disk answers.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// How much room the disk has.
+    pub fn disk_space(&self) -> &DiskSpace {
+        &self.disk_space
     }
 
     /// Whether the hub is stopping: it takes no new connection.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.rooms.is_frozen()
     }
 
     /// Begins to stop: no new connection, and those there are closed with 1001. Their membership stays in the
     /// database: whoever is back in time after the next start was never away.
     pub fn begin_stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.rooms.freeze();
         self.connections
             .for_each(|connection| connection.close(CloseReason::Stopping));
     }
 
     /// Commits what is on its way and closes the database's queue. Blocks.
     pub fn finish(&self) {
-        self.ids.finish();
-        let mut changes = Changes::new();
-        self.ids.before_commit(&mut changes);
-        self.committer.submit(changes, Delivery::default());
-        self.committer.finish();
+        self.pipeline.finish();
     }
 
     /// Removes what has expired, now and then.
-    async fn sweep(self: Arc<Self>) {
+    async fn sweep(&self) {
         const PAUSE: Duration = Duration::from_secs(10);
+        let expired = |store: &Store| {
+            store.expired(clock::now_seconds()).unwrap_or_else(|error| {
+                error!(%error, "cannot look for what has expired");
+                Changes::new()
+            })
+        };
         loop {
             tokio::time::sleep(PAUSE).await;
-            self.fan_out.forget_paid();
-            self.trim_outbox().await;
+            self.rooms.fan_out.forget_paid();
+            if self.outbox.trim(&self.pipeline).await.is_err() {
+                return;
+            }
+            // Between two commits, because what has expired may be used again: then it is not to be removed.
             loop {
-                let (tell, told) = oneshot::channel();
-                let expired = move |store: &Store| {
-                    let changes = store.expired(clock::now_seconds()).unwrap_or_else(|error| {
-                        error!(%error, "cannot look for what has expired");
-                        Changes::new()
-                    });
-                    let _ = tell.send(changes.is_empty());
-                    changes
-                };
-                let Some(permit) = self.permit().await else {
-                    return;
-                };
-                let (delivery, done) = Delivery::nothing(permit);
-                // Between two commits, because what has expired may be used again: then it is not to be removed.
-                self.committer.submit_computed(expired, delivery);
-                match (told.await, done.await) {
-                    (Ok(false), Ok(())) => {}
-                    (Ok(true), Ok(())) => break,
-                    _ => return,
+                match self.pipeline.commit_computed(expired).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(_) => return,
                 }
             }
         }
     }
-
-    /// Leave to put one change on its way to the disk. `None` once the hub is gone.
-    async fn permit(&self) -> Option<delivery::Permit> {
-        Arc::clone(&self.in_flight).acquire_owned().await.ok()
-    }
-
-    fn log_roll_call(&self, outcome: &rollcall::Outcome) {
-        info!(
-            removed = outcome.removed,
-            returned = outcome.returned,
-            channels = outcome.channels,
-            "roll call"
-        );
-    }
-}
-
-/// What a request is answered with when nothing is committed any more.
-fn internal() -> Refusal {
-    Refusal::new(
-        ErrorCode::ServerStopping,
-        "the server is stopping; connect again in a moment",
-    )
-}
-
-/// The same, where the database is the reason: the details go to the log, under an id that the client is told.
-fn database_error(error: &StoreError) -> Refusal {
-    let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
-    let incident = u32::from_be_bytes(bytes);
-    error!(%error, incident = format_args!("{incident:08x}"), "the database cannot be read");
-    Refusal::new(
-        ErrorCode::InternalError,
-        format!("the server failed at this; its log knows more under {incident:08x}"),
-    )
 }

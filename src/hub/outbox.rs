@@ -5,7 +5,6 @@
 //! retention, since its reader may come back.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -13,18 +12,19 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::channel::{Channel, State};
-use super::delivery::Delivery;
-use super::{Hub, clock};
+use super::pipeline::Pipeline;
+use super::refusal::Stopped;
+use super::room::State;
+use super::run::Run;
+use crate::clock;
 use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
 use crate::presence::{Change, MemberChange, Subscription};
 use crate::protocol::event_out::{self, ConnectionData};
 use crate::protocol::{
-    ConnectionId, EventKind, EventKinds, MemberEvent, Meta, RemovalReason, frame,
+    ConnectionId, EventKind, EventKinds, MemberEvent, MessageId, Meta, RemovalReason, frame,
 };
 use crate::store::{
-    Changes, ConnectionRecord, CursorRecord, ListAt, Occasion, OutboxState, RunId, Store,
-    StoreError,
+    Changes, ConnectionRecord, CursorRecord, ListAt, Occasion, OutboxState, Store, StoreError,
 };
 
 /// A run of member lists is not given up before its edits have this many bytes,
@@ -53,7 +53,10 @@ pub struct EventSettings {
 
 /// The outbox at run time.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub struct Outbox {
+    store: Store,
+    retention: Duration,
+    max_bytes: u64,
     /// The kinds that are kept: bits of [`EventKinds`].
     kept: AtomicU16,
     /// The kinds that webhooks want.
@@ -64,34 +67,6 @@ pub(super) struct Outbox {
     cursors: Mutex<HashMap<String, CursorRecord>>,
     /// Held while what is kept changes, until that is durable.
     changing: tokio::sync::Mutex<()>,
-}
-
-/// The run that a channel's member lists are in.
-#[derive(Debug)]
-pub(super) struct Run {
-    id: RunId,
-    /// How many edits it has.
-    edits: u32,
-    /// About how many bytes they take.
-    bytes: usize,
-    /// The roster's count of edits then; `None` where the run is of an earlier start.
-    roster_edits: Option<u64>,
-}
-
-impl Run {
-    /// A run that an earlier start began: it is not continued.
-    pub(super) fn earlier(id: RunId) -> Self {
-        Self {
-            id,
-            edits: 0,
-            bytes: 0,
-            roster_edits: None,
-        }
-    }
-
-    pub(super) fn id(&self) -> RunId {
-        self.id
-    }
 }
 
 /// What made a change.
@@ -106,13 +81,17 @@ pub(super) enum Cause {
 }
 
 impl Outbox {
-    pub(super) fn new(settings: &EventSettings, state: &OutboxState) -> Self {
+    pub(super) fn new(settings: &EventSettings, store: Store) -> Self {
+        let state = store.outbox();
         let webhooks = settings
             .webhooks
             .iter()
             .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
         let feeds = state.kept_for_feeds(clock::now_seconds());
         Self {
+            store,
+            retention: settings.retention,
+            max_bytes: settings.max_bytes,
             kept: AtomicU16::new(webhooks.union(feeds).bits()),
             webhooks,
             durable: watch::Sender::new(state.last),
@@ -132,44 +111,19 @@ impl Outbox {
         }
     }
 
-    pub(super) fn after_commit(&self, store: &Store) {
-        let last = store.last_event();
+    /// Readers may see what the commit has brought.
+    pub(super) fn after_commit(&self) {
+        let last = self.store.last_event();
         self.durable.send_if_modified(|durable| {
             let is_new = *durable != last;
             *durable = last;
             is_new
         });
     }
-}
 
-/// The first change of a start: what is kept from now on, and which webhooks are no more.
-pub(super) fn first_changes(
-    settings: &EventSettings,
-    store: &Store,
-) -> Result<Changes, StoreError> {
-    let mut changes = Changes::new();
-    let wanted = settings
-        .webhooks
-        .iter()
-        .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
-    changes.expire_kept_events(wanted, clock::now_seconds());
-    changes.keep_events(wanted, 0);
-    for webhook in store.cursors()? {
-        if !settings.webhooks.iter().any(|(name, _)| *name == webhook) {
-            info!(
-                webhook,
-                "a webhook is not configured any more and is forgotten"
-            );
-            changes.remove_cursor(&webhook);
-        }
-    }
-    Ok(changes)
-}
-
-impl Hub {
     /// Whether events of this kind are kept.
     pub(super) fn keeps(&self, kind: EventKind) -> bool {
-        self.outbox.kept().contains(kind)
+        self.kept().contains(kind)
     }
 
     /// A connection's event, if it is kept.
@@ -205,17 +159,17 @@ impl Hub {
     /// makes of the members, and how many subscriptions there are now.
     pub(super) fn tell_of_change(
         &self,
-        channel: &Channel,
+        channel: &str,
         state: &mut State,
-        change: &Change,
-        cause: Cause,
+        (change, cause): (&Change, Cause),
+        next_id: impl FnOnce() -> MessageId,
         changes: &mut Changes,
     ) {
         let occasion = Occasion {
-            channel: &channel.name,
+            channel,
             at: clock::now_millis(),
         };
-        let kept = self.outbox.kept();
+        let kept = self.kept();
         let mut subscription = |kind, subscription: &Subscription| {
             if kept.contains(kind) {
                 let who = frame::meta_json(Meta {
@@ -236,11 +190,11 @@ impl Hub {
                 Cause::Left(reason) => Some(reason),
                 Cause::Joined | Cause::Updated => None,
             };
-            self.tell_of_member(occasion, state, event, reason, changes);
+            self.tell_of_member(occasion, state, (event, reason), next_id, changes);
         }
         let count = state.presence.subscriptions_count();
-        if state.counted != count {
-            state.counted = count;
+        if state.told_count != count {
+            state.told_count = count;
             if kept.contains(EventKind::ChannelUpdated) {
                 changes.put_channel_event(occasion, count);
             }
@@ -252,8 +206,8 @@ impl Hub {
         &self,
         occasion: Occasion<'_>,
         state: &mut State,
-        event: &MemberChange,
-        reason: Option<RemovalReason>,
+        (event, reason): (&MemberChange, Option<RemovalReason>),
+        next_id: impl FnOnce() -> MessageId,
         changes: &mut Changes,
     ) {
         const MEMBERS: [EventKind; 3] = [
@@ -264,7 +218,7 @@ impl Hub {
         let Some(roster) = state.presence.roster() else {
             return;
         };
-        let kept = self.outbox.kept();
+        let kept = self.kept();
         let wanted_at_all = MEMBERS.into_iter().any(|kind| kept.contains(kind));
         let (kind, reason) = match event.event {
             MemberEvent::Added => (EventKind::MemberAdded, None),
@@ -294,7 +248,7 @@ impl Hub {
                 changes.put_run_edit(occasion.channel, list, edit.at, edit.cut, put);
             }
             run if tell => {
-                let id = self.ids.next().to_bytes();
+                let id = next_id().to_bytes();
                 changes.put_run(occasion.channel, id, roster.list());
                 let before = run.replace(Run {
                     id,
@@ -329,75 +283,86 @@ impl Hub {
     }
 
     /// Keeps events of these kinds for a feed that is being read, and for about a retention after: call it now and then
-    /// while it is. Returns when that is durable; `false` while the server stops.
-    pub async fn keep_for_feed(&self, kinds: EventKinds) -> bool {
-        let _changing = self.outbox.changing.lock().await;
+    /// while it is. Returns when that is durable.
+    ///
+    /// # Errors
+    /// While the server stops.
+    pub(super) async fn keep_for_feed(
+        &self,
+        pipeline: &Pipeline,
+        kinds: EventKinds,
+    ) -> Result<(), Stopped> {
+        let _changing = self.changing.lock().await;
         // In any case: whoever asked before may have gone before it was durable, and with that what it had set here.
-        self.outbox.kept.fetch_or(kinds.bits(), Ordering::Relaxed);
-        let retention = self.settings.events.retention;
-        let until = clock::now_seconds() + retention.as_secs();
-        let slack = KEPT_SLACK.min(retention / 4).as_secs();
+        self.kept.fetch_or(kinds.bits(), Ordering::Relaxed);
+        let until = clock::now_seconds() + self.retention.as_secs();
+        let slack = KEPT_SLACK.min(self.retention / 4).as_secs();
         let long_enough = self.store.outbox().kept_for_feeds(until - slack);
         if kinds.without(long_enough).is_empty() {
-            return !self.is_stopping();
+            return Ok(());
         }
         let mut changes = Changes::new();
         changes.keep_events(kinds, until);
-        self.commit_chore(changes).await
+        pipeline.commit(changes, ()).await
     }
 
-    /// The outbox: what of it is durable.
-    pub fn outbox_state(&self) -> OutboxState {
+    /// What of it is durable.
+    pub fn state(&self) -> OutboxState {
         self.store.outbox()
     }
 
+    /// What it may take, in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
     /// Commits webhooks' positions where nothing else is committed.
-    pub(super) async fn keep_cursors(self: Arc<Self>) {
+    pub(super) async fn keep_cursors(&self, pipeline: &Pipeline) {
         loop {
             tokio::time::sleep(CURSOR_PAUSE).await;
-            if self.outbox.cursors.lock().is_empty() {
+            if self.cursors.lock().is_empty() {
                 continue;
             }
             let mut changes = Changes::new();
-            self.outbox.before_commit(&mut changes);
-            self.committer.submit(changes, Delivery::default());
+            self.before_commit(&mut changes);
+            if pipeline.commit(changes, ()).await.is_err() {
+                return;
+            }
         }
     }
 
     /// Lets go of what nobody wants any more and of events that are too old, or too many.
-    pub(super) async fn trim_outbox(&self) {
+    pub(super) async fn trim(&self, pipeline: &Pipeline) -> Result<(), Stopped> {
         {
-            let _changing = self.outbox.changing.lock().await;
-            let (webhooks, now) = (self.outbox.webhooks, clock::now_seconds());
+            let _changing = self.changing.lock().await;
+            let (webhooks, now) = (self.webhooks, clock::now_seconds());
             let state = self.store.outbox();
             let wanted = webhooks.union(state.kept_for_feeds(now));
             if !state.kept().without(wanted).is_empty() {
-                self.outbox.kept.store(wanted.bits(), Ordering::Relaxed);
+                self.kept.store(wanted.bits(), Ordering::Relaxed);
                 let mut changes = Changes::new();
                 changes.expire_kept_events(webhooks, now);
-                if !self.commit_chore(changes).await {
-                    return;
-                }
+                pipeline.commit(changes, ()).await?;
             }
         }
-        let events = &self.settings.events;
         let before = clock::now_millis()
-            .saturating_sub(u64::try_from(events.retention.as_millis()).unwrap_or(u64::MAX));
+            .saturating_sub(u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX));
         // Once there is too much, some room is made, so that it does not come to this with every event.
-        let room = if self.store.outbox().is_larger_than(events.max_bytes) {
-            events.max_bytes / 10 * 9
+        let room = if self.store.outbox().is_larger_than(self.max_bytes) {
+            self.max_bytes / 10 * 9
         } else {
-            events.max_bytes
+            self.max_bytes
         };
         let mut early = 0;
         loop {
-            match self.read_ahead(move |store| store.trim(before, room)).await {
+            match pipeline
+                .read_ahead(move |store| store.trim(before, room))
+                .await
+            {
                 Ok(None) => break,
                 Ok(Some(trim)) => {
                     early += trim.early;
-                    if !self.commit_chore(trim.changes).await {
-                        return;
-                    }
+                    pipeline.commit(trim.changes, ()).await?;
                 }
                 // The log has been told why.
                 Err(_) => break,
@@ -406,24 +371,39 @@ impl Hub {
         if early > 0 {
             warn!(
                 events = early,
-                max_bytes = events.max_bytes,
+                max_bytes = self.max_bytes,
                 "the outbox was full: its oldest events are gone before their time; whoever has not read them misses them"
             );
         }
-    }
-
-    /// Commits a chore and waits until it is durable; `false` while the server stops.
-    pub(super) async fn commit_chore(&self, changes: Changes) -> bool {
-        let Some(permit) = self.permit().await else {
-            return false;
-        };
-        let (delivery, done) = Delivery::nothing(permit);
-        self.committer.submit(changes, delivery);
-        done.await.is_ok()
+        Ok(())
     }
 }
 
-impl crate::events::Outbox for Hub {
+/// The first change of a start: what is kept from now on, and which webhooks are no more.
+pub(super) fn first_changes(
+    settings: &EventSettings,
+    store: &Store,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::new();
+    let wanted = settings
+        .webhooks
+        .iter()
+        .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
+    changes.expire_kept_events(wanted, clock::now_seconds());
+    changes.keep_events(wanted, 0);
+    for webhook in store.cursors()? {
+        if !settings.webhooks.iter().any(|(name, _)| *name == webhook) {
+            info!(
+                webhook,
+                "a webhook is not configured any more and is forgotten"
+            );
+            changes.remove_cursor(&webhook);
+        }
+    }
+    Ok(changes)
+}
+
+impl crate::events::Outbox for Outbox {
     fn id(&self) -> u32 {
         self.store.outbox().id
     }
@@ -458,11 +438,11 @@ impl crate::events::Outbox for Hub {
     }
 
     fn durable(&self) -> watch::Receiver<u64> {
-        self.outbox.durable.subscribe()
+        self.durable.subscribe()
     }
 
     fn cursor(&self, webhook: &str) -> Result<Option<Cursor>, OutboxError> {
-        if let Some(waiting) = self.outbox.cursors.lock().get(webhook) {
+        if let Some(waiting) = self.cursors.lock().get(webhook) {
             return Ok(Some(cursor(waiting.clone())));
         }
         self.store
@@ -476,10 +456,7 @@ impl crate::events::Outbox for Hub {
             position: cursor.position,
             gone: cursor.gone,
         };
-        self.outbox
-            .cursors
-            .lock()
-            .insert(webhook.to_owned(), record);
+        self.cursors.lock().insert(webhook.to_owned(), record);
     }
 }
 

@@ -10,22 +10,25 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use serde_bytes::ByteBuf;
 use tokio::sync::oneshot;
 
-use super::channel::{Audience, Channel};
-use super::connection::Connection;
-use super::delivery::{Delivery, Follower, Message, Permit};
+use super::Hub;
+use super::connection::{self, Connection};
+use super::once::{Once, Reservation};
 use super::origin::{Origin, client_trigger};
-use super::tokens::{Once, Reservation};
-use super::{Hub, clock, internal};
+use super::permits::Permit;
+use super::refusal::Stopped;
+use super::release::Release;
 use crate::auth::Permissions;
+use crate::clock;
 use crate::messages::Keep;
 use crate::protocol::event_out::{self, MessageData, Trigger};
 use crate::protocol::{
     ConnectionId, ErrorCode, EventKind, Frame, Json, MessageId, Meta, Refusal, frame,
 };
-use crate::store::{Changes, MessageRecord};
+use crate::store::MessageRecord;
 
 /// How long a `deduplicationId` is remembered, in seconds (section 12).
 const DEDUPLICATION_SECONDS: u64 = 300;
@@ -76,6 +79,14 @@ impl Published {
 /// Who sent a message, as its receivers see it.
 type Sender = (Option<Arc<str>>, Json);
 
+/// Whether something with this `deduplicationId` is to be done.
+pub(super) enum Repeat {
+    /// It is the first one; whoever does it writes that down.
+    First(Reservation),
+    /// This was made of the first one.
+    Of(MessageId),
+}
+
 /// A message that a client asks to publish.
 #[derive(Debug)]
 pub struct ClientMessage<'a> {
@@ -98,11 +109,11 @@ impl Hub {
         message: ClientMessage<'_>,
         origin: Origin<'_>,
     ) -> Result<(Arc<str>, Published), Refusal> {
-        let held = connection.held(message.channel);
+        let held = connection.subscription(message.channel);
         let token = held.as_ref().and_then(|held| held.grants.clone());
         let permissions = Permissions::new(&connection.grants, token.as_deref());
         let channel: Arc<str> = match &held {
-            Some(held) => Arc::clone(&held.channel.name),
+            Some(held) => Arc::clone(&held.room.name),
             None => permissions.resolve(message.channel).0.into(),
         };
         let allowed = permissions.message(&channel, message.event);
@@ -140,198 +151,119 @@ impl Hub {
     pub async fn publish(self: &Arc<Self>, message: Outgoing<'_>) -> Result<Published, Refusal> {
         self.check_data(&message.data)?;
         if message.keep != Keep::Not {
-            self.check_room()?;
+            self.disk_space.check()?;
         }
-        let duplicate_of = match message.deduplication_id {
+        let once = match message.deduplication_id {
             Some(id) => match self.reserve_once(message.channel, id).await? {
-                Ok(reservation) => Some(reservation),
-                Err(first) => return Ok(Published::Placed(first)),
+                Repeat::First(once) => Some(once),
+                Repeat::Of(first) => return Ok(Published::Placed(first)),
             },
             None => None,
         };
-        let event_out = message
-            .event_out
-            .as_ref()
-            .filter(|_| self.keeps(EventKind::MessagePublished));
-        let must_commit =
-            message.keep != Keep::Not || duplicate_of.is_some() || event_out.is_some();
-        if let Some(sender) = message.sender.filter(|_| must_commit) {
-            self.after_following(sender, message.channel).await?;
+        let is_told = message.event_out.is_some() && self.outbox.keeps(EventKind::MessagePublished);
+        if message.keep != Keep::Not || once.is_some() || is_told {
+            return self.publish_durably(message, once, is_told).await;
         }
-        // Whether to wait for leave is decided before the lock; what is decided under it needs no more.
-        let is_busy = || {
-            let channel = self.channels.get(message.channel);
-            channel.is_some_and(|channel| channel.audience.lock().is_busy())
-        };
         // A message that follows may still wait when the change it followed has been told: the next one goes behind it.
         let must_follow = || {
             let sender = message.sender;
             sender.is_some_and(|sender| sender.has_untold() || sender.has_following())
         };
-        let permit = if must_commit || must_follow() || is_busy() {
-            Some(self.permit().await.ok_or_else(internal)?)
+        // Whether to wait for leave is decided before the lock; what is decided under it needs no more.
+        let permit = if must_follow() || self.rooms.is_busy(message.channel) {
+            Some(self.pipeline.permit().await?)
         } else {
             None
         };
         // Held until the message has its place: a change of its sender comes before both or after both.
-        let own = message.sender.map(|connection| connection.state.lock());
-        let sender = message.sender.zip(own.as_ref()).map(|(connection, own)| {
-            match own.subscriptions.get(message.channel) {
-                Some(held) => (held.uid.clone(), held.umd.clone()),
-                None => (connection.uid.clone(), own.umd.clone()),
-            }
-        });
-        if !must_commit && must_follow() {
+        let (_own, sender) = lock_sender(&message);
+        if must_follow() {
             return Ok(self.follow(message, sender, permit));
         }
-        Ok(self.with_audience(message.channel, |channel, audience| {
-            if must_commit {
-                self.commit_message(
-                    (channel, audience),
-                    (&message, sender),
-                    duplicate_of,
-                    event_out,
-                    permit,
-                )
-            } else {
-                let id = self.ids.next();
-                audience.pass(Message {
-                    frame: compose(id, &message, sender.as_ref()),
-                    except: message.except,
-                    _permit: permit,
-                });
-                self.renew_lease();
-                Published::Placed(id)
-            }
-        }))
+        let id = self
+            .rooms
+            .place(message.channel, message.except, permit, |id| {
+                compose(id, &message, sender.as_ref())
+            });
+        Ok(Published::Placed(id))
     }
 
-    /// Has a message wait until everything that has been submitted is told. No lease on ids has to be renewed for it: the
-    /// commit before it does.
+    /// Has a message wait until everything that has been submitted is told.
     fn follow(
         &self,
         message: Outgoing<'_>,
         sender: Option<Sender>,
         permit: Option<Permit>,
     ) -> Published {
-        let (placed, id) = oneshot::channel();
-        let (name, event) = (Arc::<str>::from(message.channel), message.event.to_owned());
-        let (data, except) = (message.data, message.except);
-        let following = message.sender.map(Connection::begin_following);
-        self.with_audience(&Arc::clone(&name), |channel, _| {
-            let compose = move |id| frame::message(id, &event, &name, &data, meta(sender.as_ref()));
-            let delivery = Delivery {
-                channel: Some(Arc::clone(channel)),
-                follower: Some(Follower {
-                    ids: Arc::clone(&self.ids),
-                    compose: Box::new(compose),
-                    except,
-                    placed,
-                    _following: following,
-                }),
-                _permit: permit,
-                ..Delivery::default()
-            };
-            self.committer.submit(Changes::new(), delivery);
-        });
-        Published::Following(id)
+        let (name, event) = (message.channel.to_owned(), message.event.to_owned());
+        let data = message.data;
+        let mut release = Release::new(permit);
+        if let Some(connection) = message.sender {
+            release.hold(connection.begin_following());
+        }
+        let compose = move |id| frame::message(id, &event, &name, &data, meta(sender.as_ref()));
+        let (name, except) = (message.channel, message.except);
+        Published::Following(self.rooms.place_behind(name, except, release, compose))
     }
 
     /// What a client has kept comes after what it said before, which may be waiting for its id: waits until it has one.
     pub(super) async fn after_following(
         &self,
-        connection: &Arc<Connection>,
+        connection: &Connection,
         channel: &str,
     ) -> Result<(), Refusal> {
-        if !connection.has_following() {
-            return Ok(());
+        if connection.has_following() {
+            let permit = self.pipeline.permit().await?;
+            let passed = self.rooms.passed(channel, Release::new(permit));
+            passed.await.map_err(|_| Stopped)?;
         }
-        let permit = self.permit().await.ok_or_else(internal)?;
-        let (mut delivery, passed) = Delivery::nothing(permit);
-        self.with_audience(channel, |channel, _| {
-            delivery.channel = Some(Arc::clone(channel));
-            self.committer.submit(Changes::new(), delivery);
-        });
-        passed.await.map_err(|_| internal())
+        Ok(())
     }
 
     /// Puts a message on its way to the disk. It goes out from there, and those behind it after it.
-    fn commit_message(
+    async fn publish_durably(
         &self,
-        (channel, audience): (&Arc<Channel>, &mut Audience),
-        (message, sender): (&Outgoing<'_>, Option<Sender>),
-        duplicate_of: Option<Reservation>,
-        event_out: Option<&Trigger>,
-        permit: Option<Permit>,
-    ) -> Published {
-        let id = self.ids.next();
-        let frame = compose(id, message, sender.as_ref());
-        let mut changes = Changes::new();
-        if let Some(reservation) = &duplicate_of {
-            reservation.write_for(id, &mut changes);
+        message: Outgoing<'_>,
+        once: Option<Reservation>,
+        is_told: bool,
+    ) -> Result<Published, Refusal> {
+        if let Some(sender) = message.sender {
+            self.after_following(sender, message.channel).await?;
         }
-        if message.keep != Keep::Not {
-            changes.put_message(message.channel, id, record(message, sender.as_ref()));
-        }
-        if let Some(trigger) = event_out {
-            let body = event_out::message(
-                trigger,
-                &self.ids.next().to_string(),
-                MessageData {
-                    channel: message.channel,
-                    event: message.event,
-                    id: &id.to_string(),
-                    data: &message.data,
-                    sender: sender.as_ref().map(|(uid, umd)| (uid.as_deref(), umd)),
-                },
-            );
-            changes.put_document(EventKind::MessagePublished, clock::now_millis(), body);
-        }
-        let (done, durable) = oneshot::channel();
-        audience.keep_place();
-        self.committer.submit(
-            changes,
-            Delivery {
-                channel: Some(Arc::clone(channel)),
-                message: Some(Message {
-                    frame,
-                    except: message.except,
-                    _permit: None,
-                }),
-                done: Some(done),
-                spent: duplicate_of,
-                _permit: permit,
-                ..Delivery::default()
-            },
-        );
-        Published::Committing(id, durable)
-    }
-
-    /// Calls `act` with a channel and its audience, which is locked. Where nobody is in the channel, it is there as long
-    /// as that takes: so all that is sent to it is in one order, and whoever joins meanwhile gets what comes after.
-    pub(super) fn with_audience<T>(
-        &self,
-        name: &str,
-        act: impl FnOnce(&Arc<Channel>, &mut Audience) -> T,
-    ) -> T {
-        loop {
-            let mut made = false;
-            let channel = self.channels.get_or_insert(name, || {
-                made = true;
-                let name: Arc<str> = name.into();
-                (Arc::clone(&name), Arc::new(Channel::new(name)))
-            });
-            let mut audience = channel.audience.lock();
-            if audience.is_retired() {
-                continue;
-            }
-            let result = act(&channel, &mut audience);
-            drop(audience);
-            if made {
-                self.retire_if_empty(&channel, &mut channel.state.lock());
-            }
-            return result;
-        }
+        let release = Release::new(self.pipeline.permit().await?);
+        let (_own, sender) = lock_sender(&message);
+        let (name, except) = (message.channel, message.except);
+        let (id, durable) =
+            self.rooms
+                .place_durably(name, except, release, |id, changes, release| {
+                    if let Some(once) = once {
+                        once.write_for(id, changes);
+                        release.hold(once);
+                    }
+                    if message.keep != Keep::Not {
+                        changes.put_message(name, id, record(&message, sender.as_ref()));
+                    }
+                    if let Some(trigger) = message.event_out.as_ref().filter(|_| is_told) {
+                        let body = event_out::message(
+                            trigger,
+                            &self.pipeline.next_id().to_string(),
+                            MessageData {
+                                channel: name,
+                                event: message.event,
+                                id: &id.to_string(),
+                                data: &message.data,
+                                sender: sender.as_ref().map(|(uid, umd)| (uid.as_deref(), umd)),
+                            },
+                        );
+                        changes.put_document(
+                            EventKind::MessagePublished,
+                            clock::now_millis(),
+                            body,
+                        );
+                    }
+                    compose(id, &message, sender.as_ref())
+                });
+        Ok(Published::Committing(id, durable))
     }
 
     /// Checks the size of a message's data (section 15).
@@ -350,36 +282,39 @@ impl Hub {
         Ok(())
     }
 
-    /// A commit for the lease on ids alone, where nothing else is committed.
-    pub(super) fn renew_lease(&self) {
-        if self.ids.should_renew() {
-            let mut changes = Changes::new();
-            self.ids.before_commit(&mut changes);
-            self.committer.submit(changes, Delivery::default());
-        }
-    }
-
-    /// The right to publish to this channel under this `deduplicationId`; or, where that has been done in the last five
-    /// minutes, the message that was published. While one is on its way to the disk the others wait: it may not get there.
-    pub(super) async fn reserve_once(
-        &self,
-        channel: &str,
-        id: &str,
-    ) -> Result<Result<Reservation, MessageId>, Refusal> {
+    /// Whether something with this `deduplicationId` has been done in the channel in the last five minutes. While the first
+    /// one is on its way to the disk the others wait: it may not get there.
+    pub(super) async fn reserve_once(&self, channel: &str, id: &str) -> Result<Repeat, Refusal> {
         // No channel's name has a control character.
         let name = format!("{channel}\0{id}");
         loop {
             let until = clock::now_seconds() + DEDUPLICATION_SECONDS;
-            match self.reserve_name("deduplication", &name, until).await? {
-                Once::Reserved(reservation) => return Ok(Ok(reservation)),
+            let name = ("deduplication", &*name);
+            match self.once.reserve(&self.pipeline, name, until).await? {
+                Once::Reserved(reservation) => return Ok(Repeat::First(reservation)),
                 Once::Spent(first) => {
-                    return Ok(Err(first.unwrap_or_else(|| self.ids.next())));
+                    return Ok(Repeat::Of(first.unwrap_or_else(|| self.pipeline.next_id())));
                 }
                 // Ends with an error, since nothing is ever sent.
                 Once::Pending(mut pending) => drop(pending.changed().await),
             }
         }
     }
+}
+
+/// Who sends a message, as it is now: it stays so as long as what comes with it is held.
+fn lock_sender<'a>(
+    message: &Outgoing<'a>,
+) -> (Option<MutexGuard<'a, connection::State>>, Option<Sender>) {
+    let Some(connection) = message.sender else {
+        return (None, None);
+    };
+    let own = connection.state.lock();
+    let sender = match own.subscriptions.get(message.channel) {
+        Some(subscription) => (subscription.uid.clone(), subscription.umd.clone()),
+        None => (connection.uid.clone(), own.umd.clone()),
+    };
+    (Some(own), Some(sender))
 }
 
 /// The frame of a message.

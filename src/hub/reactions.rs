@@ -4,19 +4,21 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use serde_bytes::ByteArray;
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::Hub;
 use super::connection::Connection;
-use super::delivery::{Delivery, Message};
 use super::history::message_not_found;
-use super::membership::not_subscribed;
+use super::once::Reservation;
 use super::origin::{self, Origin, client_trigger};
-use super::tokens::Reservation;
-use super::{Hub, clock, internal};
+use super::publish::Repeat;
+use super::refusal::{Stopped, not_subscribed};
+use super::release::Release;
 use crate::auth::Permissions;
+use crate::clock;
 use crate::protocol::event_out::{self, ReactionData, Trigger};
 use crate::protocol::{
-    ErrorCode, EventKind, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame,
+    ErrorCode, EventKind, Frame, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame,
 };
 use crate::store::{Changes, ReactionRecord, StoredMessage};
 
@@ -78,14 +80,16 @@ impl Hub {
         reaction: &Reaction<'_>,
         origin: Origin<'_>,
     ) -> Result<(Arc<str>, Option<MessageId>), Refusal> {
-        let held = connection.held(channel).ok_or_else(not_subscribed)?;
+        let held = connection
+            .subscription(channel)
+            .ok_or_else(not_subscribed)?;
         let Some(uid) = held.uid.as_deref().filter(|uid| !uid.is_empty()) else {
             return Err(Refusal::new(
                 ErrorCode::ReactionPermissionDenied,
                 "a reaction needs a token with a uid",
             ));
         };
-        let channel = &held.channel.name;
+        let channel = &held.room.name;
         self.after_following(connection, channel).await?;
         let permissions = Permissions::new(&connection.grants, held.grants.as_deref());
         let new = NewReaction {
@@ -126,8 +130,8 @@ impl Hub {
         } = new;
         let once = match new.deduplication_id {
             Some(id) => match self.reserve_once(channel, id).await? {
-                Ok(reservation) => Some(reservation),
-                Err(first) => return Ok(Some(first)),
+                Repeat::First(once) => Some(once),
+                Repeat::Of(first) => return Ok(Some(first)),
             },
             None => None,
         };
@@ -135,12 +139,13 @@ impl Hub {
         let (message, there) = {
             let (channel, uid) = (channel.to_owned(), uid.to_owned());
             let (message, value) = (reaction.message, reaction.reaction.to_string());
-            self.read_ahead(move |store| {
-                let found = store.message(&channel, message, clock::now_seconds())?;
-                let there = store.reaction(&channel, message, &value, &uid)?;
-                Ok((found, there))
-            })
-            .await?
+            self.pipeline
+                .read_ahead(move |store| {
+                    let found = store.message(&channel, message, clock::now_seconds())?;
+                    let there = store.reaction(&channel, message, &value, &uid)?;
+                    Ok((found, there))
+                })
+                .await?
         };
         let message = message.ok_or_else(message_not_found)?;
         let Some(emit) = allowed(&message.record.event) else {
@@ -149,9 +154,7 @@ impl Hub {
                 "the token does not allow this reaction to messages of this event",
             ));
         };
-        let first = there
-            .as_ref()
-            .map(|record| MessageId::from_bytes(record.id.into_array()));
+        let first = there.as_ref().map(first_id);
         if there.is_some() == (reaction.event == ReactionEvent::Added) {
             return match once {
                 Some(once) => self.keep_once(once, first).await.map(Some),
@@ -159,92 +162,87 @@ impl Hub {
             };
         }
         if reaction.event == ReactionEvent::Added {
-            self.check_room()?;
+            self.disk_space.check()?;
         }
         // Only now: whoever waits for the message's lock must not keep others from the disk.
-        let permit = self.permit().await.ok_or_else(internal)?;
-        let (done, durable) = oneshot::channel();
-        let id = Self::with_sender(&new, |umd| {
-            self.with_audience(channel, |shared, audience| {
-                let id = self.ids.next();
-                let request = self.ids.next();
-                let frame = frame::reaction(
-                    reaction.event,
-                    id,
-                    channel,
-                    reaction.message,
-                    &reaction.reaction,
-                    Meta {
-                        uid: Some(uid),
-                        umd,
-                    },
-                );
-                let mut changes = Changes::new();
-                match reaction.event {
-                    ReactionEvent::Added => changes.put_reaction(
-                        channel,
-                        reaction.message,
-                        &reaction.reaction,
-                        uid,
-                        &ReactionRecord {
-                            id: ByteArray::new(id.to_bytes()),
-                            umd: umd.as_str().to_owned(),
-                            uid: None,
-                            origin: Some(origin::record(&new.trigger, request)),
-                        },
-                    ),
-                    ReactionEvent::Removed => {
-                        changes.remove_reaction(channel, reaction.message, &reaction.reaction, uid);
-                    }
-                }
-                if let Some(once) = &once {
-                    once.write_for(id, &mut changes);
-                }
-                if emit {
-                    // The end of a reaction is told in the words of the request that made it: so the two can be matched.
-                    let (made_by, umd_then) = match there {
-                        Some(record) => (
-                            record.origin.and_then(origin::restored),
-                            Json::parse(&record.umd).ok(),
-                        ),
-                        None => (None, None),
-                    };
-                    let (trigger, request) = match &made_by {
-                        Some((trigger, request)) => (trigger, *request),
-                        None => (&new.trigger, request),
-                    };
-                    let told = Told {
-                        channel,
-                        message: &message,
-                        reaction,
-                        uid,
-                        umd: umd_then.as_ref().unwrap_or(umd),
-                        id: first.unwrap_or(id),
-                    };
-                    self.tell_of_reaction(&mut changes, (trigger, request), told);
-                }
-                audience.keep_place();
-                self.committer.submit(
-                    changes,
-                    Delivery {
-                        channel: Some(Arc::clone(shared)),
-                        message: Some(Message {
-                            frame,
-                            except: None,
-                            _permit: None,
-                        }),
-                        done: Some(done),
-                        spent: once,
-                        _reacted: reacted,
-                        _permit: Some(permit),
-                        ..Delivery::default()
-                    },
-                );
-                id
-            })
+        let mut release = Release::new(self.pipeline.permit().await?);
+        release.hold(reacted);
+        let made = Made {
+            message: &message,
+            earlier: there.as_ref(),
+            once,
+            emit,
+        };
+        let (id, durable) = Self::with_sender(&new, |umd| {
+            self.rooms
+                .place_durably(channel, None, release, |id, changes, release| {
+                    self.write_reaction((&new, umd), made, id, changes, release)
+                })
         });
-        durable.await.map_err(|_| internal())?;
+        durable.await.map_err(|_| Stopped)?;
         Ok(Some(id))
+    }
+
+    /// Writes a reaction down, or its end, and composes the frame that tells of it.
+    fn write_reaction(
+        &self,
+        (new, umd): (&NewReaction<'_>, &Json),
+        made: Made<'_>,
+        id: MessageId,
+        changes: &mut Changes,
+        release: &mut Release,
+    ) -> Frame {
+        let NewReaction {
+            channel,
+            uid,
+            reaction,
+            ..
+        } = *new;
+        let request = self.pipeline.next_id();
+        let value = &reaction.reaction;
+        match reaction.event {
+            ReactionEvent::Added => {
+                let record = ReactionRecord {
+                    id: ByteArray::new(id.to_bytes()),
+                    umd: umd.as_str().to_owned(),
+                    uid: None,
+                    origin: Some(origin::record(&new.trigger, request)),
+                };
+                changes.put_reaction(channel, reaction.message, value, uid, &record);
+            }
+            ReactionEvent::Removed => {
+                changes.remove_reaction(channel, reaction.message, value, uid);
+            }
+        }
+        if let Some(once) = made.once {
+            once.write_for(id, changes);
+            release.hold(once);
+        }
+        if made.emit {
+            // The end of a reaction is told in the words of the request that made it: so the two can be matched.
+            let earlier = made.earlier;
+            let origin = earlier.and_then(|record| record.origin.clone());
+            let made_by = origin.and_then(origin::restored);
+            let umd_then = earlier.and_then(|record| Json::parse(&record.umd).ok());
+            let (trigger, request) = match &made_by {
+                Some((trigger, request)) => (trigger, *request),
+                None => (&new.trigger, request),
+            };
+            let told = Told {
+                channel,
+                message: made.message,
+                reaction,
+                uid,
+                umd: umd_then.as_ref().unwrap_or(umd),
+                id: earlier.map_or(id, first_id),
+            };
+            self.tell_of_reaction(changes, (trigger, request), told);
+        }
+        let meta = Meta {
+            uid: Some(uid),
+            umd,
+        };
+        frame::reaction(reaction.event, id, channel, reaction.message, value, meta)
     }
 
     /// Calls `act` with what the reaction says of its sender, which changes not before it has its place: as it is with
@@ -263,15 +261,10 @@ impl Hub {
         once: Reservation,
         first: Option<MessageId>,
     ) -> Result<MessageId, Refusal> {
-        let permit = self.permit().await.ok_or_else(internal)?;
-        let (delivery, done) = Delivery::nothing(permit);
         let mut changes = Changes::new();
-        let id = first.unwrap_or_else(|| self.ids.next());
+        let id = first.unwrap_or_else(|| self.pipeline.next_id());
         once.write_for(id, &mut changes);
-        let spent = Some(once);
-        self.committer
-            .submit(changes, Delivery { spent, ..delivery });
-        done.await.map_err(|_| internal())?;
+        self.pipeline.commit(changes, once).await?;
         Ok(id)
     }
 
@@ -286,7 +279,7 @@ impl Hub {
             ReactionEvent::Added => EventKind::MessageReactionAdded,
             ReactionEvent::Removed => EventKind::MessageReactionRemoved,
         };
-        if !self.keeps(kind) {
+        if !self.outbox.keeps(kind) {
             return;
         }
         let expires_at = told.message.record.expires_at;
@@ -309,6 +302,22 @@ impl Hub {
         );
         changes.put_document(kind, clock::now_millis(), body);
     }
+}
+
+/// A reaction that changes something.
+struct Made<'a> {
+    /// The message that it is to.
+    message: &'a StoredMessage,
+    /// The same user's reaction that is there.
+    earlier: Option<&'a ReactionRecord>,
+    once: Option<Reservation>,
+    /// Whether back ends are told.
+    emit: bool,
+}
+
+/// The id of the change that made a reaction.
+fn first_id(record: &ReactionRecord) -> MessageId {
+    MessageId::from_bytes(record.id.into_array())
 }
 
 /// What back ends are told of a reaction.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_bytes::ByteArray;
 
-use super::channel::State;
 use super::connection::Connection;
+use super::room::State;
 use crate::presence::{self, Subscription};
 use crate::protocol::{ConnectionId, Json, JsonError};
 use crate::store::{ChannelRecord, ConnectionRecord, SubscriptionRecord};

@@ -1,18 +1,13 @@
 //! Tokens at run time: verified against the clock, and spent where they serve only once.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-use tokio::sync::watch;
-
+use super::Hub;
 use super::admission::{Admission, AdmissionError};
 use super::connection::Connection;
-use super::delivery::Delivery;
-use super::{Hub, clock};
+use super::once::{Once, Reservation};
+use super::refusal::Stopped;
 use crate::auth::Claims;
-use crate::protocol::{ErrorCode, MessageId, Refusal};
+use crate::clock;
+use crate::protocol::{ErrorCode, Refusal};
 use crate::store::Changes;
 
 /// What a token is used for; a single-use token serves once for each.
@@ -40,57 +35,11 @@ impl Scope {
     }
 }
 
-/// Single-use tokens whose use is on its way to the disk. Those that have arrived are found in the database.
-#[derive(Debug, Default)]
-pub(super) struct Spending {
-    /// Each with what ends when its use is decided.
-    names: Mutex<HashMap<Box<[u8]>, watch::Receiver<()>>>,
-}
-
-/// The sole right to use a single-use token. Dropped without a commit, it gives the token back.
-#[derive(Debug)]
-pub(super) struct Reservation {
-    spending: Arc<Spending>,
-    name: Box<[u8]>,
-    until: u64,
-    /// Dropped after the name is given back or found in the database.
-    _decided: watch::Sender<()>,
-}
-
-/// What became of the wish to use something that serves only once.
-#[derive(Debug)]
-pub(super) enum Once {
-    /// It is to be used now.
-    Reserved(Reservation),
-    /// It has been used, for this message if it was for one.
-    Spent(Option<MessageId>),
-    /// It is being used; this ends when that is decided.
-    Pending(watch::Receiver<()>),
-}
-
 /// Why there is no reservation.
 #[derive(Debug)]
 pub(super) enum NotReserved {
     Spent,
     Unavailable,
-}
-
-impl Reservation {
-    /// Writes the use down, in the same commit as what it was used for.
-    pub(super) fn write(&self, changes: &mut Changes) {
-        changes.spend(&self.name, self.until);
-    }
-
-    /// The same, for a message.
-    pub(super) fn write_for(&self, message: MessageId, changes: &mut Changes) {
-        changes.spend_on(&self.name, self.until, message);
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.spending.names.lock().remove(&self.name);
-    }
 }
 
 impl Hub {
@@ -120,13 +69,10 @@ impl Hub {
                     NotReserved::Unavailable => AdmissionError::Unavailable,
                 })?;
         if let Some(reservation) = reservation {
-            let permit = self.permit().await.ok_or(AdmissionError::Stopping)?;
-            let (mut delivery, durable) = Delivery::nothing(permit);
             let mut changes = Changes::new();
             reservation.write(&mut changes);
-            delivery.spent = Some(reservation);
-            self.committer.submit(changes, delivery);
-            durable.await.map_err(|_| AdmissionError::Stopping)?;
+            let spent = self.pipeline.commit(changes, reservation).await;
+            spent.map_err(|Stopped| AdmissionError::Stopping)?;
         }
         Ok(Admission { claims, slot })
     }
@@ -175,7 +121,7 @@ impl Hub {
                 scope.refused(),
                 "this token was for a single use, and it has been used",
             ),
-            NotReserved::Unavailable => super::internal(),
+            NotReserved::Unavailable => Stopped.into(),
         })
     }
 
@@ -189,47 +135,11 @@ impl Hub {
             return Ok(None);
         };
         let until = u64::try_from(claims.expires_at).unwrap_or_default();
-        match self.reserve_name(scope.name(), jti, until).await {
+        let name = (scope.name(), &**jti);
+        match self.once.reserve(&self.pipeline, name, until).await {
             Ok(Once::Reserved(reservation)) => Ok(Some(reservation)),
             Ok(Once::Spent(_) | Once::Pending(_)) => Err(NotReserved::Spent),
             Err(_) => Err(NotReserved::Unavailable),
         }
-    }
-
-    /// Reserves what may be used only once until `until` (Unix time in seconds).
-    ///
-    /// # Errors
-    /// `INTERNAL_ERROR` where the database cannot be read.
-    pub(super) async fn reserve_name(
-        &self,
-        space: &str,
-        name: &str,
-        until: u64,
-    ) -> Result<Once, Refusal> {
-        let name: Box<[u8]> = [space.as_bytes(), b"\0", name.as_bytes()].concat().into();
-        let reservation = match self.spending.names.lock().entry(name) {
-            Entry::Occupied(pending) => return Ok(Once::Pending(pending.get().clone())),
-            Entry::Vacant(free) => {
-                let name = free.key().clone();
-                let (decided, pending) = watch::channel(());
-                free.insert(pending);
-                Reservation {
-                    spending: Arc::clone(&self.spending),
-                    name,
-                    until,
-                    _decided: decided,
-                }
-            }
-        };
-        // Looked up only now: had it been committed in between, it would have been found reserved or spent.
-        let spent = {
-            let name = reservation.name.clone();
-            self.read_ahead(move |store| store.spent(&name, clock::now_seconds()))
-                .await?
-        };
-        Ok(match spent {
-            None => Once::Reserved(reservation),
-            Some(message) => Once::Spent(message),
-        })
     }
 }

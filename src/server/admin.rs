@@ -253,7 +253,7 @@ struct Webhook {
 
 async fn status(shared: &Shared) -> Status {
     let hub = &shared.hub;
-    let outbox = hub.outbox_state();
+    let outbox = hub.outbox().state();
     Status {
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
@@ -270,14 +270,14 @@ async fn status(shared: &Shared) -> Status {
         } else {
             "awaited"
         },
-        database_bytes: hub.database_bytes().await,
-        oldest_waiting_seconds: hub.oldest_waiting().map(|age| age.as_secs_f64()),
+        database_bytes: hub.disk().database_bytes().await,
+        oldest_waiting_seconds: hub.disk().oldest_waiting().map(|age| age.as_secs_f64()),
         certificate: shared
             .tls
             .validity()
             .map(|validity| Certificate::at(validity, clock::now_seconds())),
-        disk_free_bytes: hub.disk_free_bytes(),
-        warnings: hub.warnings(),
+        disk_free_bytes: hub.disk_space().free(),
+        warnings: hub.disk_space().warnings(),
         webhooks: shared
             .webhooks
             .status()
@@ -297,7 +297,7 @@ async fn status(shared: &Shared) -> Status {
             last: outbox.last,
             trimmed: outbox.trimmed,
             bytes: outbox.bytes,
-            max_bytes: hub.outbox_max_bytes(),
+            max_bytes: hub.outbox().max_bytes(),
             kept: outbox.kept().iter().map(EventKind::name).collect(),
         },
     }

@@ -43,7 +43,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     if !shared.hub.keep_for_feed(wish.kinds).await {
         return unavailable("SERVER_STOPPING", "the server is stopping");
     }
-    let outbox: Arc<dyn Outbox> = Arc::clone(&shared.hub) as _;
+    let outbox: Arc<dyn Outbox> = Arc::clone(shared.hub.outbox()) as _;
     let feed = Feed::open(outbox, wish.kinds, wish.start, wish.follow);
     let (sender, channel) = Channel::new(CHUNKS);
     tokio::spawn(run(Arc::clone(shared), feed, wish.kinds, sender));

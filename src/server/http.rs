@@ -73,7 +73,7 @@ async fn route(shared: Arc<Shared>, peer: SocketAddr, request: Request<Incoming>
         ["readyz"] => get(&request, || {
             if shared.hub.is_stopping() {
                 unavailable("SERVER_STOPPING", "the server is stopping")
-            } else if let Some(age) = shared.hub.waiting_too_long() {
+            } else if let Some(age) = shared.hub.disk().waiting_too_long() {
                 let message = format!(
                     "the disk is behind: a change has been waiting for it for {} s",
                     age.as_secs()
@@ -84,7 +84,7 @@ async fn route(shared: Arc<Shared>, peer: SocketAddr, request: Request<Incoming>
                     StatusCode::OK,
                     &Ready {
                         status: "ready",
-                        warnings: shared.hub.warnings(),
+                        warnings: shared.hub.disk_space().warnings(),
                     },
                 )
             }

@@ -219,7 +219,7 @@ pub async fn run(
         store,
         move |error| drop(fail.send(error)),
     )?;
-    let outbox: Arc<dyn Outbox> = Arc::clone(&hub) as _;
+    let outbox: Arc<dyn Outbox> = Arc::clone(hub.outbox()) as _;
     let webhooks = Webhooks::start(webhooks(&config.events.webhooks), &outbox)?;
     hub.before_ready().await;
     let shared = Arc::new(Shared {

@@ -141,8 +141,12 @@ pub(super) async fn attend(hub: Arc<Hub>) {
     let mut told = String::new();
     loop {
         tokio::time::sleep(pause).await;
-        let is_well = watchdog.is_some() && hub.stalled().is_none_or(|stalled| stalled <= patience);
-        let now = match hub.oldest_waiting() {
+        let is_well = watchdog.is_some()
+            && hub
+                .disk()
+                .stalled()
+                .is_none_or(|stalled| stalled <= patience);
+        let now = match hub.disk().oldest_waiting() {
             Some(age) if age > patience.min(DISK_PATIENCE) => {
                 let serving = status(&hub);
                 format!("Waiting for the disk for {} s. {serving}", age.as_secs())

@@ -2,6 +2,8 @@
 
 use tokio::time::timeout;
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::protocol::{MessageId, Reaction, ReactionEvent};
 
@@ -12,7 +14,7 @@ const HELD_UP: Duration = Duration::from_millis(100);
 
 impl Room {
     fn is_recorded(&self, connection: &Connection) -> bool {
-        let record = self.hub.store.connection(connection.id);
+        let record = self.hub.pipeline.store().connection(connection.id);
         record.unwrap().is_some()
     }
 
@@ -34,7 +36,7 @@ async fn a_connection_that_is_over_is_not_recorded_again() {
     room.settle().await;
     assert!(room.is_recorded(&jim));
     room.hub.disconnect(&jim).await;
-    let before = room.hub.outbox_state().last;
+    let before = room.hub.outbox().state().last;
     // Each is told what is true of it.
     let late = room.hub.update_metadata(&jim, None, &token).await;
     assert_eq!(late.unwrap_err().code, ErrorCode::ConnectionUnknown);
@@ -96,7 +98,7 @@ async fn whoever_hears_of_ends_hears_of_that_of_a_connection_from_before() {
     room.subscribe(&jim, "a").await;
     let ends = [EventKind::Disconnected].into_iter().collect();
     assert!(room.hub.keep_for_feed(ends).await);
-    let before = room.hub.outbox_state().last;
+    let before = room.hub.outbox().state().last;
     room.hub.disconnect(&jim).await;
     room.hub.disconnect(&dwight).await;
     let told = room.events_after(before).await;
@@ -141,7 +143,7 @@ async fn a_short_life_is_told_in_order_and_its_record_goes() {
     );
     let left = [&jim, &short, &stays].map(|connection| room.is_recorded(connection));
     assert_eq!(left, [false, false, true]);
-    let before = room.hub.outbox_state().last;
+    let before = room.hub.outbox().state().last;
     let id = stays.id;
     drop((jim, short, stays));
     room.close().await;
@@ -150,7 +152,7 @@ async fn a_short_life_is_told_in_order_and_its_record_goes() {
     let room = Room::open(folder.path(), settings()).await;
     room.hub.begin_stop();
     room.hub.hold_roll_call().await;
-    assert!(room.hub.store.connection(id).unwrap().is_some());
+    assert!(room.hub.pipeline.store().connection(id).unwrap().is_some());
     room.close().await;
 
     let room = Room::open(folder.path(), settings()).await;
@@ -159,7 +161,7 @@ async fn a_short_life_is_told_in_order_and_its_record_goes() {
         room.types_after(before).await,
         names(&["unsubscribed", "channelUpdated", "disconnected"])
     );
-    assert_eq!(room.hub.store.connection_ids().unwrap(), []);
+    assert_eq!(room.hub.pipeline.store().connection_ids().unwrap(), []);
 }
 
 /// A back end that gives up on a request and makes it again reacts once.
@@ -200,7 +202,7 @@ async fn a_reaction_whose_request_is_given_up_is_not_made_twice() {
         };
         room.hub.react(new, |_| Some(true))
     };
-    let before = room.hub.outbox_state().last;
+    let before = room.hub.outbox().state().last;
     let held = Held::new(&room).await;
     assert!(timeout(HELD_UP, react()).await.is_err());
     let mut again = std::pin::pin!(react());

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::{Algorithm, SigningKey};
 use crate::events::Outbox as _;
+use crate::protocol::ErrorCode;
 use crate::protocol::{EventKind, EventKinds};
 use crate::store::Options;
 
@@ -51,15 +52,11 @@ struct Held(#[allow(dead_code, reason = "dropped, it ends")] mpsc::Sender<()>);
 impl Held {
     async fn new(room: &Room) -> Self {
         let (release, released) = mpsc::channel();
-        let (tell, told) = oneshot::channel();
-        room.hub.committer.submit_computed(
-            move |_| {
-                let _ = tell.send(());
-                let _ = released.recv();
-                Changes::new()
-            },
-            Delivery::default(),
-        );
+        let (tell, told) = tokio::sync::oneshot::channel();
+        room.hold_up(move || {
+            let _ = tell.send(());
+            let _ = released.recv();
+        });
         told.await.unwrap();
         Self(release)
     }
@@ -147,7 +144,18 @@ impl Room {
 
     /// Waits until everything before is durable.
     async fn settle(&self) {
-        assert!(self.hub.commit_chore(Changes::new()).await);
+        self.hub.pipeline.settle().await.unwrap();
+    }
+
+    /// Has the committer wait for `wait`, when everything before has been told.
+    fn hold_up(&self, wait: impl FnOnce() + Send + 'static) {
+        self.hub.pipeline.submit_computed(
+            move |_| {
+                wait();
+                Changes::new()
+            },
+            Release::default(),
+        );
     }
 
     /// Everything in the outbox after `position`.
@@ -155,7 +163,11 @@ impl Room {
         self.settle().await;
         let mut all = Vec::new();
         loop {
-            let batch = self.hub.read(position, EventKinds::ALL, 7).unwrap();
+            let batch = self
+                .hub
+                .outbox()
+                .read(position, EventKinds::ALL, 7)
+                .unwrap();
             if batch.position == position {
                 return all;
             }
@@ -291,7 +303,7 @@ proptest! {
                 }
                 let events = room.events_after(position).await;
                 replay(&events, &mut known);
-                position = room.hub.outbox_state().last;
+                position = room.hub.outbox().state().last;
                 let expected: BTreeMap<String, Value> = (0..3)
                     .map(|n| format!("presence.{n}"))
                     .map(|channel| (channel.clone(), room.members(&channel)))
@@ -428,17 +440,24 @@ async fn what_nobody_wants_is_not_kept_and_a_gap_is_told() {
         told[0]["data"]["members"],
         json!([{"uid": "Jim", "umd": null}])
     );
-    let before = room.hub.outbox_state().last;
+    let before = room.hub.outbox().state().last;
 
     let all = EventKinds::ALL;
-    assert!(room.hub.read(before, all, 10).unwrap().missed);
+    assert!(room.hub.outbox().read(before, all, 10).unwrap().missed);
     assert!(room.hub.keep_for_feed(all).await);
-    let missed = room.hub.read(before, all, 10).unwrap();
+    let missed = room.hub.outbox().read(before, all, 10).unwrap();
     assert!(missed.missed, "what was not kept before is missed");
-    assert!(!room.hub.read(missed.position, all, 10).unwrap().missed);
+    assert!(
+        !room
+            .hub
+            .outbox()
+            .read(missed.position, all, 10)
+            .unwrap()
+            .missed
+    );
     room.hub.disconnect(&jim).await;
     room.settle().await;
-    let told = room.hub.read(missed.position, all, 10).unwrap();
+    let told = room.hub.outbox().read(missed.position, all, 10).unwrap();
     let kinds: Vec<EventKind> = told.events.iter().map(|event| event.kind).collect();
     assert_eq!(
         kinds,
@@ -450,7 +469,7 @@ async fn what_nobody_wants_is_not_kept_and_a_gap_is_told() {
         ]
     );
     assert!(
-        room.hub.read(u64::MAX, all, 1).unwrap().missed,
+        room.hub.outbox().read(u64::MAX, all, 1).unwrap().missed,
         "of another database"
     );
 }
@@ -474,13 +493,19 @@ async fn the_outbox_is_trimmed_to_its_size_and_nothing_of_it_is_left_behind() {
         }
     }
     room.settle().await;
-    assert!(room.hub.outbox_state().bytes > 200_000);
-    room.hub.trim_outbox().await;
-    let state = room.hub.outbox_state();
+    assert!(room.hub.outbox().state().bytes > 200_000);
+    room.hub.outbox.trim(&room.hub.pipeline).await.unwrap();
+    let state = room.hub.outbox().state();
     assert!(state.bytes <= 200_000, "{state:?}");
     assert!(state.trimmed > 0 && state.trimmed < state.last);
     let kept = room.events_after(state.trimmed).await;
-    assert!(room.hub.read(0, EventKinds::ALL, 1).unwrap().missed);
+    assert!(
+        room.hub
+            .outbox()
+            .read(0, EventKinds::ALL, 1)
+            .unwrap()
+            .missed
+    );
     let last = kept.last().unwrap();
     assert_eq!(last["type"], "hotsock.disconnected");
     for event in &kept {
@@ -490,12 +515,12 @@ async fn the_outbox_is_trimmed_to_its_size_and_nothing_of_it_is_left_behind() {
         }
     }
     // Everything is old now: all goes, the lists too.
-    let trim_all = || room.hub.store.trim(u64::MAX, u64::MAX).unwrap();
+    let trim_all = || room.hub.pipeline.store().trim(u64::MAX, u64::MAX).unwrap();
     while let Some(trim) = trim_all() {
-        assert!(room.hub.commit_chore(trim.changes).await);
+        room.hub.pipeline.commit(trim.changes, ()).await.unwrap();
     }
-    assert_eq!(room.hub.outbox_state().bytes, 0);
-    assert_eq!(room.hub.store.outbox_records().unwrap(), 0);
+    assert_eq!(room.hub.outbox().state().bytes, 0);
+    assert_eq!(room.hub.pipeline.store().outbox_records().unwrap(), 0);
 }
 
 /// The lists of channels that go on stay; they are no reason to let go of every event.
@@ -518,13 +543,13 @@ async fn many_lists_leave_room_for_events() {
         room.hub.disconnect(&pam).await;
     }
     room.settle().await;
-    room.hub.trim_outbox().await;
-    let state = room.hub.outbox_state();
+    room.hub.outbox.trim(&room.hub.pipeline).await.unwrap();
+    let state = room.hub.outbox().state();
     assert!(state.lists > 100_000, "{state:?}");
     assert!(state.bytes - state.lists <= 50_000, "{state:?}");
     let kept = room.events_after(state.trimmed).await;
     assert!(kept.len() > 100, "{}", kept.len());
-    room.hub.trim_outbox().await;
+    room.hub.outbox.trim(&room.hub.pipeline).await.unwrap();
     assert_eq!(room.events_after(state.trimmed).await, kept);
 }
 
@@ -559,9 +584,13 @@ async fn a_channel_that_empties_and_fills_again_is_on_disk_as_it_is() {
         coming.await.unwrap();
         room.settle().await;
         let mut stored = Vec::new();
-        let read = room.hub.store.read_channels(|name, totals, subscriptions| {
-            stored.push((name.to_owned(), totals.is_some(), subscriptions.len()));
-        });
+        let read = room
+            .hub
+            .pipeline
+            .store()
+            .read_channels(|name, totals, subscriptions| {
+                stored.push((name.to_owned(), totals.is_some(), subscriptions.len()));
+            });
         read.unwrap();
         assert_eq!(
             stored,

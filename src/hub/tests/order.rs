@@ -20,13 +20,8 @@ impl Room {
 
     /// Waits until everything before is durable, and told in the channel.
     async fn settle_here(&self) {
-        let permit = self.hub.permit().await.unwrap();
-        let (mut delivery, done) = Delivery::nothing(permit);
-        self.hub.with_audience(CHANNEL, |channel, _| {
-            delivery.channel = Some(Arc::clone(channel));
-            self.hub.committer.submit(Changes::new(), delivery);
-        });
-        done.await.unwrap();
+        let passed = self.hub.rooms.passed(CHANNEL, Release::default());
+        passed.await.unwrap();
     }
 
     async fn say(&self, speaker: &Arc<Connection>, event: &str, text: &str) {
@@ -205,13 +200,9 @@ async fn a_senders_messages_keep_their_order_across_its_change() {
     room.subscribe(&jim, CHANNEL).await;
     // Between the change and the message that follows it the disk is held again.
     let (release, released) = mpsc::channel::<()>();
-    room.hub.committer.submit_computed(
-        move |_| {
-            let _ = released.recv();
-            Changes::new()
-        },
-        Delivery::default(),
-    );
+    room.hold_up(move || {
+        let _ = released.recv();
+    });
     room.say(&jim, "said", "first").await;
     drop(before);
     let is_told = async {
@@ -295,10 +286,10 @@ async fn a_client_that_drops_and_returns_has_one_absence_at_the_most() {
         let jim = room.connect("Jim", Value::Null).await;
         room.subscribe(&jim, CHANNEL).await;
         room.hub.disconnect(&jim).await;
-        assert_eq!(room.hub.absences.len(), 1);
+        assert_eq!(room.hub.rooms.absences.len(), 1);
     }
     let jim = room.connect("Jim", Value::Null).await;
     room.subscribe(&jim, CHANNEL).await;
-    assert_eq!(room.hub.absences.len(), 0);
+    assert_eq!(room.hub.rooms.absences.len(), 0);
     room.close().await;
 }

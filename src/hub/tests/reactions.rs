@@ -28,9 +28,9 @@ async fn the_end_of_a_reaction_of_an_earlier_version_tells_what_is_known() {
         origin: None,
     };
     changes.put_reaction("chat", message, "thumbsup", "Pam", &record);
-    room.hub.committer.submit(changes, Delivery::default());
+    room.hub.pipeline.submit(changes, Release::default());
     room.settle().await;
-    let before = room.hub.outbox_state().last;
+    let before = room.hub.outbox().state().last;
     let new = NewReaction {
         channel: "chat",
         uid: "Pam",

@@ -1,6 +1,7 @@
 //! What is asked of a hub that commits nothing any more.
 
 use super::*;
+use crate::protocol::Refusal;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_kept_any_more_is_refused_because_the_server_stops() {
@@ -12,7 +13,7 @@ async fn what_cannot_be_kept_any_more_is_refused_because_the_server_stops() {
     tokio::task::spawn_blocking(move || hub.finish())
         .await
         .unwrap();
-    let refused = room.hub.until_kept().await.unwrap_err();
+    let refused = Refusal::from(room.hub.pipeline.settle().await.unwrap_err());
     assert_eq!(refused.code, ErrorCode::ServerStopping);
     let refused = room.hub.channel_info("c").await.err().unwrap();
     assert_eq!(refused.code, ErrorCode::ServerStopping);

@@ -1,0 +1,189 @@
+//! The room on the disk, looked at now and then: what is stored and can be done without is refused before the disk is
+//! full, so that the membership has room for longest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use tracing::{info, warn};
+
+use crate::protocol::{ErrorCode, Refusal};
+use crate::store::room::{self, Room};
+
+/// How often it is looked at: the reserve must not be used up between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The same where there is little.
+const SHORT_PAUSE: Duration = Duration::from_millis(50);
+/// What is not known.
+const UNKNOWN: u64 = u64::MAX;
+
+/// How much room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Level {
+    /// Enough.
+    Enough,
+    /// It is time to make room.
+    Little,
+    /// What is left is for the membership.
+    Reserve,
+}
+
+/// The room, as it was when it was last looked at.
+#[derive(Debug)]
+pub struct DiskSpace {
+    /// The data folder.
+    folder: PathBuf,
+    /// Bytes.
+    free: AtomicU64,
+    level: AtomicU8,
+}
+
+impl DiskSpace {
+    /// Looks, and from then on again and again until this is dropped; on a thread of its own, since a disk may be slow to
+    /// answer.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn watch(folder: &Path) -> io::Result<Arc<Self>> {
+        let this = Arc::new(Self {
+            folder: folder.to_owned(),
+            free: AtomicU64::new(UNKNOWN),
+            level: AtomicU8::new(Level::Enough as u8),
+        });
+        this.look();
+        let watched = Arc::downgrade(&this);
+        thread::Builder::new().name("room".into()).spawn(move || {
+            let mut pause = PAUSE;
+            loop {
+                thread::sleep(pause);
+                let Some(this) = watched.upgrade() else {
+                    return;
+                };
+                this.look();
+                pause = match this.level() {
+                    Level::Enough => PAUSE,
+                    Level::Little | Level::Reserve => SHORT_PAUSE,
+                };
+            }
+        })?;
+        Ok(this)
+    }
+
+    fn look(&self) {
+        // What cannot be told is taken for no change; a commit that fails tells more.
+        let Ok(room) = room::look(&self.folder) else {
+            return;
+        };
+        let database = room::database_bytes(&self.folder);
+        let before = self.level();
+        let now = level(before, room, database);
+        self.free.store(room.free, Ordering::Relaxed);
+        self.level.store(now as u8, Ordering::Relaxed);
+        let free_bytes = room.free;
+        match (before, now) {
+            _ if before == now => {}
+            (_, Level::Reserve) => warn!(
+                free_bytes,
+                "the disk is nearly full: messages are not stored any more, to leave room for who is here; make room on it"
+            ),
+            (Level::Enough, Level::Little) => warn!(
+                free_bytes,
+                database_bytes = database,
+                "the disk has little room left; make some before it is full"
+            ),
+            (_, Level::Little) => info!(
+                free_bytes,
+                "messages are stored again; the disk still has little room"
+            ),
+            (_, Level::Enough) => info!(free_bytes, "the disk has room again"),
+        }
+    }
+
+    /// What the operator should look at, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mebibytes = self.free().unwrap_or_default() >> 20;
+        match self.level() {
+            Level::Enough => Vec::new(),
+            Level::Little => vec![format!(
+                "the disk has {mebibytes} MiB left: make room before it is full"
+            )],
+            Level::Reserve => vec![format!(
+                "the disk has {mebibytes} MiB left: messages are not stored any more; make room"
+            )],
+        }
+    }
+
+    /// Whether there is room to store what can be done without.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        match self.level() {
+            Level::Reserve => Err(Refusal::new(
+                ErrorCode::StorageLimitReached,
+                "the server has no room to store messages and reactions at present; messages without `store` go on",
+            )),
+            Level::Enough | Level::Little => Ok(()),
+        }
+    }
+
+    fn level(&self) -> Level {
+        match self.level.load(Ordering::Relaxed) {
+            0 => Level::Enough,
+            1 => Level::Little,
+            _ => Level::Reserve,
+        }
+    }
+
+    /// The bytes that are free on the database's disk, if that is known.
+    pub fn free(&self) -> Option<u64> {
+        let free = self.free.load(Ordering::Relaxed);
+        (free != UNKNOWN).then_some(free)
+    }
+}
+
+/// What the room comes to. It has to be a little more before it counts as more, so that the log does not speak of it at
+/// each look.
+fn level(before: Level, room: Room, database: u64) -> Level {
+    let is_below = |limit: u64, level| {
+        let slack = if before >= level { limit / 8 } else { 0 };
+        room.free < limit.saturating_add(slack)
+    };
+    if is_below(room.reserve(), Level::Reserve) {
+        Level::Reserve
+    } else if is_below(Room::warn_below(database), Level::Little) {
+        Level::Little
+    } else {
+        Level::Enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_a_little_more_to_be_enough_again() {
+        let at = |before, mebibytes: u64| {
+            let room = Room {
+                free: mebibytes << 20,
+                total: 100 << 30,
+            };
+            level(before, room, 100 << 20)
+        };
+        for (before, mebibytes, now) in [
+            (Level::Enough, 201, Level::Enough),
+            (Level::Enough, 199, Level::Little),
+            (Level::Little, 201, Level::Little),
+            (Level::Little, 226, Level::Enough),
+            (Level::Little, 65, Level::Little),
+            (Level::Little, 63, Level::Reserve),
+            (Level::Reserve, 65, Level::Reserve),
+            (Level::Reserve, 73, Level::Little),
+            (Level::Reserve, 300, Level::Enough),
+            (Level::Enough, 1, Level::Reserve),
+        ] {
+            assert_eq!(at(before, mebibytes), now, "{before:?} {mebibytes}");
+        }
+    }
+}
