@@ -18,12 +18,12 @@
 //! protocol       the wire: names, limits, requests, frames, error codes                   (pure)
 //!                PROTOCOL.md tells it in full: the sections that comments name are its own
 //! tls            certificates, keys and authorities, for whoever needs them
-//! clock          the time of day, in one place
+//! world          the outside world behind one door: time, random numbers, tasks and threads
 //! config         file, environment and flags into one checked `Config`
 //! telemetry      logs
 //! ```
 //!
-//! Arrows point down: `main → cli → server → hub → {presence, messages, events, store} → {auth, protocol}`; `tls`, `clock`,
+//! Arrows point down: `main → cli → server → hub → {presence, messages, events, store} → {auth, protocol}`; `tls`, `world`,
 //! `config` and `telemetry` may be used from above. A pure room has no clock, no I/O and no runtime: it takes a command and
 //! the time, and returns what changed.
 //!
@@ -36,7 +36,6 @@
 
 pub mod auth;
 pub mod cli;
-mod clock;
 pub mod config;
 pub mod events;
 pub mod hub;
@@ -47,3 +46,4 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 mod tls;
+mod world;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use crate::clock;
 use crate::config::{Config, Durability, show_duration, show_size};
 use crate::server;
 use crate::store::room::{self, Room};
 use crate::store::{OpenError, Soundness, Store};
 use crate::tls::read_validity;
+use crate::world::clock;
 
 use super::configuration::{ConfigFile, sources};
 use super::{Failure, output};

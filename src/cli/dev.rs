@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::auth::{Algorithm, SigningKey};
+use crate::config;
 use crate::tls::{Pair, Standing, read_validity, self_signed, self_signed_for};
-use crate::{clock, config};
+use crate::world::clock;
 
 use super::Failure;
 use super::files::{Privacy, create, create_dir, read};

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::protocol::{EventKind, EventKinds};
+use crate::world::tasks;
 
 pub use crate::tls::RootsError;
 pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
@@ -144,9 +145,9 @@ async fn read(
     limit: usize,
 ) -> Result<Batch, OutboxError> {
     let outbox = Arc::clone(outbox);
-    tokio::task::spawn_blocking(move || outbox.read(position, kinds, limit))
+    tasks::blocking(move || outbox.read(position, kinds, limit))
         .await
-        .unwrap_or_else(|error| Err(OutboxError(error.to_string())))
+        .unwrap_or_else(|| Err(OutboxError("the read was cut short".to_owned())))
 }
 
 #[cfg(test)]

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::retry;
 use super::signature::Signer;
 use super::transport::{Http, Post, Reply, Transport, TransportError};
 use super::{Cursor, Event, Outbox, OutboxError};
-use crate::clock::now_seconds;
 use crate::protocol::EventKinds;
+use crate::world::clock::{Instant, now_seconds};
+use crate::world::{random, tasks};
 
 /// How many events are read at a time; about a megabyte at the most.
 const AT_ONCE: usize = 32;
@@ -87,7 +87,7 @@ pub struct WebhookStatus {
 #[derive(Debug)]
 pub struct Webhooks {
     states: Vec<Arc<Mutex<WebhookStatus>>>,
-    _tasks: JoinSet<()>,
+    _tasks: Vec<tasks::Task>,
 }
 
 impl Webhook {
@@ -122,7 +122,7 @@ impl Webhooks {
     /// When one of them cannot be served at all: its authorities cannot be read, or the system has none, or the outbox
     /// cannot be read.
     pub fn start(webhooks: Vec<Webhook>, outbox: &Arc<dyn Outbox>) -> Result<Self, WebhookError> {
-        let mut tasks = JoinSet::new();
+        let mut tasks = Vec::new();
         let mut states = Vec::new();
         for webhook in webhooks {
             let http = webhook.connect()?;
@@ -133,7 +133,7 @@ impl Webhooks {
                 error: error.into(),
             })?;
             states.push(Arc::clone(&courier.state));
-            tasks.spawn(courier.run());
+            tasks.push(tasks::spawn_owned(courier.run()));
         }
         Ok(Self {
             states,
@@ -161,7 +161,7 @@ struct Courier<T> {
     cursor: Cursor,
     /// Whether it has just been configured: there is nothing yet that it could have missed.
     is_new: bool,
-    logged: Option<tokio::time::Instant>,
+    logged: Option<Instant>,
 }
 
 /// What became of one event.
@@ -223,7 +223,7 @@ impl<T: Transport> Courier<T> {
                 Ok(batch) => batch,
                 Err(failure) => {
                     error!(webhook = self.webhook.name, error = %failure, "a webhook waits");
-                    tokio::time::sleep(UNREADABLE_PAUSE).await;
+                    tasks::sleep(UNREADABLE_PAUSE).await;
                     continue;
                 }
             };
@@ -253,7 +253,7 @@ impl<T: Transport> Courier<T> {
             }
             if let Some(pause) = pause {
                 // Then it is read again: it may have been trimmed meanwhile, and holds no memory.
-                tokio::time::sleep(pause).await;
+                tasks::sleep(pause).await;
             } else if batch.position != position {
                 self.move_to(batch.position);
             } else if self.durable.changed().await.is_err() {
@@ -331,10 +331,10 @@ impl<T: Transport> Courier<T> {
     }
 
     fn failed(&mut self, failure: String, asked: Option<Duration>) -> Outcome {
-        let mut random = [0; 1];
+        let mut drawn = [0; 1];
         // Without randomness there is no jitter.
-        let _ = getrandom::fill(&mut random);
-        let jitter = f64::from(random[0]) / 255.0;
+        let _ = random::fill(&mut drawn);
+        let jitter = f64::from(drawn[0]) / 255.0;
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
         let pause = retry::pause(state.failures, asked, jitter);
@@ -342,7 +342,7 @@ impl<T: Transport> Courier<T> {
             .logged
             .is_none_or(|logged| logged.elapsed() >= LOG_AGAIN)
         {
-            self.logged = Some(tokio::time::Instant::now());
+            self.logged = Some(Instant::now());
             warn!(
                 webhook = self.webhook.name,
                 host = state.host,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::room::Room;
 use crate::protocol::ConnectionId;
+use crate::world::clock::Instant;
 
 /// The absences of this run: one for each subscription that is absent, and gone with it.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! An allowance that time refills: how fast a client may send, and how much it may make others receive.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::world::clock::Instant;
 
 /// A token bucket whose balance may fall below zero. What was spent is never taken back, so whoever is in debt waits.
 #[derive(Debug)]

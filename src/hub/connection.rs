@@ -1,11 +1,11 @@
 //! One connection, as the hub knows it: who it is, what it may do, what it is subscribed to.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 
 use super::admission::Slot;
@@ -60,8 +60,8 @@ pub struct Connection {
 pub(super) struct State {
     /// Its own metadata, which later subscriptions inherit.
     pub(super) umd: Json,
-    /// Its subscriptions by channel.
-    pub(super) subscriptions: HashMap<Arc<str>, Subscription>,
+    /// Its subscriptions by channel, in the order in which they began.
+    pub(super) subscriptions: IndexMap<Arc<str>, Subscription>,
     /// Whether its record is in the database, or on its way there.
     pub(super) recorded: bool,
     /// Whether it is over. What came in by HTTP may still be at work on it, and must not leave anything behind.

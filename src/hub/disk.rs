@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::pipeline::Pipeline;
+use crate::world::tasks;
 
 /// How long a change may wait for the disk before the server is no longer ready: longer than the pauses that flash makes
 /// for itself, and short enough for whoever sends clients elsewhere. Beyond it the disk hangs, or has too much to do.
@@ -55,20 +56,20 @@ impl Disk {
         let store = self.pipeline.store().clone();
         let ask = async move {
             let turn = asking.lock_owned().await;
-            let size = tokio::task::spawn_blocking(move || {
+            let size = tasks::blocking(move || {
                 let _turn = turn;
                 store.size_on_disk().ok()
             });
-            size.await.ok().flatten()
+            size.await.flatten()
         };
-        tokio::time::timeout(SIZE_TIMEOUT, ask).await.ok().flatten()
+        tasks::timeout(SIZE_TIMEOUT, ask).await.flatten()
     }
 
     /// Tells the log when changes wait for too long, and when they do no longer.
     pub(super) async fn watch(&self) {
         let mut longest = None;
         loop {
-            tokio::time::sleep(LOOK).await;
+            tasks::sleep(LOOK).await;
             match (self.waiting_too_long(), longest) {
                 (Some(age), None) => {
                     warn!(

@@ -1,16 +1,18 @@
 //! The room on the disk, looked at now and then: what is stored and can be done without is refused before the disk is
 //! full, so that the membership has room for longest.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
-use std::{io, thread};
 
 use tracing::{info, warn};
 
 use crate::protocol::{ErrorCode, Refusal};
 use crate::store::room::{self, Room};
+use crate::world::clock::Instant;
+use crate::world::tasks::{Step, Thread};
 
 /// How often it is looked at: the reserve must not be used up between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -55,19 +57,19 @@ impl DiskSpace {
         });
         this.look();
         let watched = Arc::downgrade(&this);
-        thread::Builder::new().name("room".into()).spawn(move || {
-            let mut pause = PAUSE;
-            loop {
-                thread::sleep(pause);
-                let Some(this) = watched.upgrade() else {
-                    return;
-                };
+        let mut is_first = true;
+        Thread::start("room", move || {
+            let Some(this) = watched.upgrade() else {
+                return Step::Over;
+            };
+            if !std::mem::take(&mut is_first) {
                 this.look();
-                pause = match this.level() {
-                    Level::Enough => PAUSE,
-                    Level::Little | Level::Reserve => SHORT_PAUSE,
-                };
             }
+            let pause = match this.level() {
+                Level::Enough => PAUSE,
+                Level::Little | Level::Reserve => SHORT_PAUSE,
+            };
+            Step::Idle(Some(Instant::now() + pause))
         })?;
         Ok(this)
     }

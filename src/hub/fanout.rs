@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
@@ -22,6 +22,8 @@ use super::connection::Connection;
 use super::room::Room;
 use crate::presence::Change;
 use crate::protocol::{ConnectionId, names};
+use crate::world::clock::Instant;
+use crate::world::tasks;
 
 /// No change, however many receive it, keeps its payer waiting for longer.
 const LONGEST_DEBT: Duration = Duration::from_secs(60);
@@ -104,7 +106,7 @@ impl FanOut {
                 if wait.is_zero() {
                     break;
                 }
-                tokio::time::sleep(wait).await;
+                tasks::sleep(wait).await;
             }
             turn.held.push((payer, account, guard));
         }

@@ -1,10 +1,9 @@
 //! Graces end as their time comes, and with them the places of those who did not return (section 4).
 
-use tokio::time::sleep_until;
-
 use super::outbox::Cause;
 use super::rooms::Rooms;
 use crate::protocol::RemovalReason;
+use crate::world::tasks::sleep_until;
 
 impl Rooms {
     /// Ends absences as their time comes, until the server stops.

@@ -7,10 +7,10 @@ use super::Hub;
 use super::connection::{Connection, Subscription};
 use super::refusal::not_subscribed;
 use crate::auth::Permissions;
-use crate::clock;
 use crate::messages::Window;
 use crate::protocol::{ErrorCode, MessageId, Refusal};
 use crate::store::{Store, StoreError, StoredMessage};
+use crate::world::clock;
 
 /// How many messages a page of history holds at the most (section 11).
 const PAGE_MESSAGES: usize = 100;

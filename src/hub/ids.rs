@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::clock;
 use crate::messages::Ids;
 use crate::protocol::MessageId;
 use crate::store::Changes;
+use crate::world::clock;
 
 /// Issues the ids of all messages.
 #[derive(Debug)]
@@ -66,6 +66,6 @@ impl IdSource {
 fn random() -> u128 {
     let mut bytes = [0; 16];
     // Without randomness ids still grow; they only tell more about their neighbours.
-    let _ = getrandom::fill(&mut bytes);
+    let _ = crate::world::random::fill(&mut bytes);
     u128::from_be_bytes(bytes) >> 48
 }

@@ -8,8 +8,8 @@ use super::connection::Connection;
 use super::refusal::not_subscribed;
 use super::room::Room;
 use crate::auth::Permissions;
-use crate::clock;
 use crate::protocol::{CloseReason, ConnectionId, ErrorCode, Json, Refusal};
+use crate::world::clock;
 
 /// How many entries a page has.
 pub const PAGE: usize = 100;

@@ -1,11 +1,11 @@
 //! The beginning and the end of a connection (section 1).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 use tracing::debug;
 
@@ -15,9 +15,10 @@ use super::permits::Permit;
 use super::queue::SendQueue;
 use super::room::Room;
 use super::{Admission, Hub, records};
-use crate::clock;
 use crate::protocol::{CloseReason, ConnectionId, EventKind, Meta, RemovalReason, frame};
 use crate::store::Changes;
+use crate::world::clock;
+use crate::world::random;
 
 impl Hub {
     /// Makes a connection of an admitted client: its first frame is queued. Call [`Hub::auto_subscribe`] next, and pair it
@@ -29,10 +30,10 @@ impl Hub {
         self: &Arc<Self>,
         admission: Admission,
         client: ClientInfo,
-    ) -> Result<Arc<Connection>, getrandom::Error> {
-        let mut random = [0; 40];
-        getrandom::fill(&mut random)?;
-        let (id, secret) = random.split_at(16);
+    ) -> std::io::Result<Arc<Connection>> {
+        let mut bytes = [0; 40];
+        random::fill(&mut bytes)?;
+        let (id, secret) = bytes.split_at(16);
         let id = ConnectionId::from_bytes(id.try_into().unwrap_or_default());
         let claims = admission.claims;
         let connected_at = clock::now_millis();
@@ -51,7 +52,7 @@ impl Hub {
             queue: Arc::new(SendQueue::new(self.settings.queue_bytes)),
             state: Mutex::new(connection::State {
                 umd: umd.clone(),
-                subscriptions: HashMap::new(),
+                subscriptions: IndexMap::new(),
                 recorded: false,
                 over: false,
             }),

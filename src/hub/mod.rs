@@ -72,11 +72,11 @@ use serde_bytes::ByteArray;
 use tracing::{error, info};
 
 use crate::auth::Verifier;
-use crate::clock;
 use crate::protocol::{CloseReason, ConnectionId, EventKinds, Frame, Limits, Request, frame};
 use crate::store::{Changes, Durability, Store, StoreError};
+use crate::world::{clock, random, tasks};
 
-pub use crate::clock::rfc3339;
+pub use crate::world::clock::rfc3339;
 pub use admission::{Admission, AdmissionError};
 pub use bucket::Bucket;
 pub use connection::{ClientInfo, Connection};
@@ -191,7 +191,7 @@ impl Hub {
             failed,
         )?);
         let mut boot = [0; 16];
-        getrandom::fill(&mut boot).map_err(|e| std::io::Error::other(e.to_string()))?;
+        random::fill(&mut boot)?;
         let rooms = Rooms::new(&settings, Arc::clone(&pipeline), Arc::clone(&outbox));
         let first = outbox::first_changes(&settings.events, &store)?;
         let (roll_call, repairs) = RollCall::read(&store, &rooms)?;
@@ -236,18 +236,18 @@ impl Hub {
     /// Clients can connect from now on: the boot grace begins, and so do the chores.
     pub fn ready(self: &Arc<Self>) {
         let hub = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(hub.settings.boot_grace).await;
+        tasks::spawn(async move {
+            tasks::sleep(hub.settings.boot_grace).await;
             hub.hold_roll_call().await;
         });
         let hub = Arc::clone(self);
-        tokio::spawn(async move { hub.rooms.end_absences().await });
+        tasks::spawn(async move { hub.rooms.end_absences().await });
         let hub = Arc::clone(self);
-        tokio::spawn(async move { hub.sweep().await });
+        tasks::spawn(async move { hub.sweep().await });
         let hub = Arc::clone(self);
-        tokio::spawn(async move { hub.outbox.keep_cursors(&hub.pipeline).await });
+        tasks::spawn(async move { hub.outbox.keep_cursors(&hub.pipeline).await });
         let hub = Arc::clone(self);
-        tokio::spawn(async move { hub.disk.watch().await });
+        tasks::spawn(async move { hub.disk.watch().await });
     }
 
     async fn hold_roll_call(&self) {
@@ -394,7 +394,7 @@ impl Hub {
             })
         };
         loop {
-            tokio::time::sleep(PAUSE).await;
+            tasks::sleep(PAUSE).await;
             self.rooms.fan_out.forget_paid();
             if self.outbox.trim(&self.pipeline).await.is_err() {
                 return;

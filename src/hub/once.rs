@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::pipeline::Pipeline;
-use crate::clock;
 use crate::protocol::{MessageId, Refusal};
 use crate::store::Changes;
+use crate::world::clock;
 
 /// Uses that are on their way to the disk. Those that have arrived are found in the database.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@
 //! nobody wants are not kept: wanted are those of the webhooks, and those of every feed that was read within the
 //! retention, since its reader may come back.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use super::pipeline::Pipeline;
 use super::refusal::Stopped;
 use super::room::State;
 use super::run::Run;
-use crate::clock;
 use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
 use crate::presence::{Change, MemberChange, Subscription};
 use crate::protocol::event_out::{self, ConnectionData};
@@ -26,6 +25,7 @@ use crate::protocol::{
 use crate::store::{
     Changes, ConnectionRecord, CursorRecord, ListAt, Occasion, OutboxState, Store, StoreError,
 };
+use crate::world::{clock, tasks};
 
 /// A run of member lists is not given up before its edits have this many bytes,
 const SHORTEST_RUN: usize = 8 * 1024;
@@ -64,7 +64,7 @@ pub struct Outbox {
     /// The last durable sequence.
     durable: watch::Sender<u64>,
     /// Webhooks' positions that are not yet on their way to the disk.
-    cursors: Mutex<HashMap<String, CursorRecord>>,
+    cursors: Mutex<BTreeMap<String, CursorRecord>>,
     /// Held while what is kept changes, until that is durable.
     changing: tokio::sync::Mutex<()>,
 }
@@ -106,7 +106,7 @@ impl Outbox {
 
     /// Positions of webhooks go along with any commit.
     pub(super) fn before_commit(&self, changes: &mut Changes) {
-        for (webhook, cursor) in self.cursors.lock().drain() {
+        for (webhook, cursor) in std::mem::take(&mut *self.cursors.lock()) {
             changes.put_cursor(&webhook, &cursor);
         }
     }
@@ -319,7 +319,7 @@ impl Outbox {
     /// Commits webhooks' positions where nothing else is committed.
     pub(super) async fn keep_cursors(&self, pipeline: &Pipeline) {
         loop {
-            tokio::time::sleep(CURSOR_PAUSE).await;
+            tasks::sleep(CURSOR_PAUSE).await;
             if self.cursors.lock().is_empty() {
                 continue;
             }

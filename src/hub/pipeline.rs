@@ -9,7 +9,6 @@
 //!
 //! Everything on its way holds a [`Permit`], so that memory has a bound.
 
-use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use super::refusal::{self, Stopped};
 use super::release::{Lanes, Release};
 use crate::protocol::{MessageId, Refusal};
 use crate::store::{Changes, Committer, Durability, Store, StoreError};
+use crate::world::tasks;
 
 /// See the module.
 #[derive(Debug)]
@@ -44,8 +44,7 @@ impl Pipeline {
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let ids = Arc::new(IdSource::new(store.id_lease()?));
-        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
-        let lanes = Lanes::start(lanes, RandomState::new(), &ids);
+        let lanes = Lanes::start(&ids);
         let (before_ids, after_ids) = (Arc::clone(&ids), Arc::clone(&ids));
         let committer = Committer::start(
             &store,
@@ -156,10 +155,10 @@ impl Pipeline {
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || read(&store)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(refusal::database(&error)),
-            Err(_) => Err(Stopped.into()),
+        match tasks::blocking(move || read(&store)).await {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(refusal::database(&error)),
+            None => Err(Stopped.into()),
         }
     }
 

@@ -22,13 +22,13 @@ use super::permits::Permit;
 use super::refusal::Stopped;
 use super::release::Release;
 use crate::auth::Permissions;
-use crate::clock;
 use crate::messages::Keep;
 use crate::protocol::event_out::{self, MessageData, Trigger};
 use crate::protocol::{
     ConnectionId, ErrorCode, EventKind, Frame, Json, MessageId, Meta, Refusal, frame,
 };
 use crate::store::MessageRecord;
+use crate::world::clock;
 
 /// How long a `deduplicationId` is remembered, in seconds (section 12).
 const DEDUPLICATION_SECONDS: u64 = 300;

@@ -1,6 +1,6 @@
 //! Reactions to stored messages (section 9).
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use serde_bytes::ByteArray;
@@ -15,12 +15,13 @@ use super::publish::Repeat;
 use super::refusal::{Stopped, not_subscribed};
 use super::release::Release;
 use crate::auth::Permissions;
-use crate::clock;
 use crate::protocol::event_out::{self, ReactionData, Trigger};
 use crate::protocol::{
     ErrorCode, EventKind, Frame, Json, MessageId, Meta, Reaction, ReactionEvent, Refusal, frame,
 };
 use crate::store::{Changes, ReactionRecord, StoredMessage};
+use crate::world::clock;
+use crate::world::random::HashKeys;
 
 /// How many locks share the messages.
 const SHARDS: usize = 64;
@@ -31,14 +32,14 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct ReactionLocks {
     shards: Box<[Arc<Mutex<()>>]>,
-    hasher: RandomState,
+    hasher: HashKeys,
 }
 
 impl ReactionLocks {
     pub(super) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Arc::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: HashKeys::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use tracing::error;
 
 use crate::protocol::{ErrorCode, Refusal};
 use crate::store::StoreError;
+use crate::world::random;
 
 /// Nothing is committed any more: the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl From<Stopped> for Refusal {
 /// The database cannot be read. The details go to the log, under an id that the client is told.
 pub(super) fn database(error: &StoreError) -> Refusal {
     let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
+    let _ = random::fill(&mut bytes);
     let incident = u32::from_be_bytes(bytes);
     error!(%error, incident = format_args!("{incident:08x}"), "the database cannot be read");
     Refusal::new(

@@ -1,29 +1,31 @@
 //! Where the channels and connections are found: maps split over several locks, so that lookups seldom meet.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use parking_lot::Mutex;
+
+use crate::world::random::HashKeys;
 
 /// How many locks share the entries.
 const SHARDS: usize = 64;
 
 /// The entries under one lock.
-type Shard<K, V> = Mutex<HashMap<K, Arc<V>>>;
+type Shard<K, V> = Mutex<IndexMap<K, Arc<V>>>;
 
 /// A map from `K` to shared values, split over several locks.
 #[derive(Debug)]
 pub(super) struct Registry<K, V> {
     shards: Box<[Shard<K, V>]>,
-    hasher: RandomState,
+    hasher: HashKeys,
 }
 
 impl<K: Hash + Eq + Clone, V> Registry<K, V> {
     pub(super) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: HashKeys::new(),
         }
     }
 
@@ -66,7 +68,7 @@ impl<K: Hash + Eq + Clone, V> Registry<K, V> {
     {
         if let Some(shard) = self.shard(key) {
             let mut shard = shard.lock();
-            shard.remove(key);
+            shard.swap_remove(key);
             if shard.capacity() > 4 * shard.len().max(16) {
                 let keep = 2 * shard.len();
                 shard.shrink_to(keep);

@@ -1,6 +1,6 @@
 //! What a commit releases: frames into the queues of connections, in the order of the changes.
 
-use std::hash::BuildHasher;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +11,8 @@ use super::permits::Permit;
 use super::queue::SendQueue;
 use super::room::Room;
 use crate::protocol::{ConnectionId, Frame, MessageId};
+use crate::world::random::HashKeys;
+use crate::world::tasks;
 
 /// What happens once a change is durable.
 #[derive(Default)]
@@ -133,22 +135,23 @@ impl Release {
 
 /// The lanes that releases take to their rooms.
 #[derive(Debug)]
-pub(super) struct Lanes<H> {
+pub(super) struct Lanes {
     lanes: Vec<mpsc::UnboundedSender<Vec<Release>>>,
-    hasher: H,
+    hasher: HashKeys,
 }
 
-impl<H: BuildHasher> Lanes<H> {
-    /// Starts so many lanes. Their queues have no bound of their own: every release holds a permit, or is one of few.
-    pub(super) fn start(count: usize, hasher: H, ids: &Arc<IdSource>) -> Self {
-        let lanes = (0..count.max(1)).map(|_| {
+impl Lanes {
+    /// Starts a lane for each task that can run at a time. Their queues have no bound of their own: every release holds a
+    /// permit, or is one of few.
+    pub(super) fn start(ids: &Arc<IdSource>) -> Self {
+        let lanes = (0..tasks::parallelism().max(1)).map(|_| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(run(receiver, Arc::clone(ids)));
+            tasks::spawn(run(receiver, Arc::clone(ids)));
             sender
         });
         Self {
             lanes: lanes.collect(),
-            hasher,
+            hasher: HashKeys::new(),
         }
     }
 
@@ -177,7 +180,7 @@ async fn run(mut lane: mpsc::UnboundedReceiver<Vec<Release>>, ids: Arc<IdSource>
         for release in releases {
             release.deliver(&ids);
             // A large audience takes a while; let the connections' own tasks in between.
-            tokio::task::consume_budget().await;
+            tasks::give_way().await;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The roll call: who was here before this start, and who did not return (section 4, restarts).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::rooms::Rooms;
 use super::run::Run;
 use crate::protocol::{ConnectionId, EventKind, RemovalReason};
 use crate::store::{Changes, ConnectionRecord, Store, StoreError};
+use crate::world::tasks;
 
 /// How many bytes of frames one commit of the roll call may release to a channel. Every removal carries the whole list:
 /// a large channel that is nearly empty after a start would otherwise drown those who are back.
@@ -40,7 +41,7 @@ impl RollCall {
         let mut roll_call = Self::default();
         let mut repairs = Changes::new();
         let mut unreadable = None;
-        let mut stored_names: HashSet<String> = store.channel_names()?.into_iter().collect();
+        let mut stored_names: BTreeSet<String> = store.channel_names()?.into_iter().collect();
         store.read_channels(|name, stored, subscriptions| {
             stored_names.remove(name);
             let room = Arc::new(Room::new(name.into()));
@@ -192,10 +193,10 @@ impl Rooms {
     async fn let_read(&self, room: &Room) {
         let read = async {
             while room.audience.lock().longest_queue() > self.queue_low {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tasks::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = tokio::time::timeout(LET_READ, read).await;
+        let _ = tasks::timeout(LET_READ, read).await;
     }
 
     fn check_thaw(&self) -> Result<(), Stopped> {

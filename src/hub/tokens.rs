@@ -6,9 +6,9 @@ use super::connection::Connection;
 use super::once::{Once, Reservation};
 use super::refusal::Stopped;
 use crate::auth::Claims;
-use crate::clock;
 use crate::protocol::{ErrorCode, Refusal};
 use crate::store::Changes;
+use crate::world::clock;
 
 /// What a token is used for; a single-use token serves once for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,10 +27,10 @@ use tracing::debug;
 
 use super::answer::{Answer, method_not_allowed, not_found, value};
 use super::{Shared, server_api};
-use crate::clock;
 use crate::hub::rfc3339;
 use crate::protocol::EventKind;
 use crate::tls::Validity;
+use crate::world::clock;
 
 /// Who may use the socket: its owner and its group.
 const MODE: u32 = 0o660;

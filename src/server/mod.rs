@@ -53,12 +53,12 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::auth::Verifier;
-use crate::clock;
 use crate::config::{self, ApiKey, Config};
 use crate::events::{Outbox, Webhook, WebhookError, Webhooks};
 use crate::hub::{EventSettings, Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 use crate::tls::Pair;
+use crate::world::clock;
 
 pub use crate::tls::TlsError;
 use entrance::Entrance;

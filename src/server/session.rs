@@ -21,6 +21,7 @@ use super::liveness::Need;
 use super::socket::{Socket, Wire, Wrote};
 use crate::hub::{Bucket, Connection, Heard, Hub};
 use crate::protocol::{CloseReason, Refusal, frame};
+use crate::world::clock;
 
 /// How long a client gets to take its last frames and answer our close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,7 +89,7 @@ async fn converse<S: Wire>(
         socket,
         timer,
         deadlines: Deadlines::new(connection, &limits.times, start),
-        rate: Bucket::new(rate, 2.0 * rate, start.into_std()),
+        rate: Bucket::new(rate, 2.0 * rate, clock::Instant::now()),
         ahead: Ahead::default(),
         left: None,
     });
@@ -144,7 +145,7 @@ impl<S: Wire> Session<'_, S> {
                 // The socket answers control frames.
                 _ => continue,
             }
-            let now = Instant::now().into_std();
+            let now = clock::Instant::now();
             self.rate.spend(1.0, now);
             let wait = self.rate.until(0.0, now);
             if !wait.is_zero() {

@@ -13,8 +13,8 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::tls::{Pair, Standing, TlsError, Validity};
+use crate::world::clock;
 
 /// How often the files are looked at, and the time that the certificate has left.
 const LOOK: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
-use crate::clock;
+use crate::world::clock;
 
 pub use pair::TlsError;
 pub(crate) use pair::{Pair, read_validity};

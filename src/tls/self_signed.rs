@@ -8,7 +8,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use crate::clock;
+use crate::world::clock;
 
 /// A certificate and its private key, as PEM.
 pub(crate) struct SelfSigned {

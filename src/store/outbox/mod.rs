@@ -209,7 +209,7 @@ impl Outbox {
             None => {
                 let mut id = [0; 4];
                 // Without randomness the outbox is still in order; only another database's events look like ours.
-                let _ = getrandom::fill(&mut id);
+                let _ = crate::world::random::fill(&mut id);
                 OutboxRecord {
                     id: u32::from_be_bytes(id),
                     ..OutboxRecord::default()
