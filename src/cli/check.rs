@@ -8,7 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::config::{Config, Durability, show_duration, show_size};
 use crate::server;
-use crate::store::room::{self, Room};
+use crate::store::disk_space;
 use crate::store::{OpenError, Soundness, Store};
 use crate::tls::read_validity;
 use crate::world::clock;
@@ -124,13 +124,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             certificate.display()
         ));
     }
-    if let Ok(room) = room::look(&nearest(&config.data_dir)) {
-        let free = show_size(room.free >> 20 << 20);
-        if room.free < room.reserve() {
+    if let Ok(space) = disk_space::look(&nearest(&config.data_dir)) {
+        let free = show_size(space.free >> 20 << 20);
+        if space.free < space.reserve() {
             warnings.push(format!(
                 "the disk of data_dir has {free} left: the server stores no messages until there is room"
             ));
-        } else if room.free < Room::warn_below(room::database_bytes(&config.data_dir)) {
+        } else if space.free < space.warn_below() {
             warnings.push(format!(
                 "the disk of data_dir has {free} left: make room before it is full"
             ));
@@ -158,8 +158,8 @@ fn summary(path: &Path, config: &Config, database: &str) -> String {
         format!("{} ({durability})", config.data_dir.display()),
     );
     line("database", database.to_owned());
-    if let Ok(room) = room::look(&nearest(&config.data_dir)) {
-        line("free there", show_size(room.free >> 20 << 20));
+    if let Ok(space) = disk_space::look(&nearest(&config.data_dir)) {
+        line("free there", show_size(space.free >> 20 << 20));
     }
     let validity = read_validity(&config.tls.certificate);
     line(

@@ -1,8 +1,7 @@
-//! The room on the disk, looked at now and then: what is stored and can be done without is refused before the disk is
-//! full, so that the membership has room for longest.
+//! The space on the disk, looked at now and then: what is stored and can be done without is refused before the disk is
+//! full, so that the membership has space for longest.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::protocol::{ErrorCode, Refusal};
-use crate::store::room::{self, Room};
+use crate::store::disk_space::{DiskGauge, DiskSpace};
 use crate::world::clock::Instant;
 use crate::world::tasks::{Step, Thread};
 
@@ -21,7 +20,7 @@ const SHORT_PAUSE: Duration = Duration::from_millis(50);
 /// What is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// How much room there is.
+/// How much space there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum Level {
@@ -33,32 +32,31 @@ enum Level {
     Reserve,
 }
 
-/// The room, as it was when it was last looked at.
+/// The space, as it was when it was last looked at.
 #[derive(Debug)]
-pub struct DiskSpace {
-    /// The data folder.
-    folder: PathBuf,
+pub struct DiskWatch {
+    gauge: DiskGauge,
     /// Bytes.
     free: AtomicU64,
     level: AtomicU8,
 }
 
-impl DiskSpace {
+impl DiskWatch {
     /// Looks, and from then on again and again until this is dropped; on a thread of its own, since a disk may be slow to
     /// answer.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn watch(folder: &Path) -> io::Result<Arc<Self>> {
+    pub(super) fn begin(gauge: DiskGauge) -> io::Result<Arc<Self>> {
         let this = Arc::new(Self {
-            folder: folder.to_owned(),
+            gauge,
             free: AtomicU64::new(UNKNOWN),
             level: AtomicU8::new(Level::Enough as u8),
         });
         this.look();
         let watched = Arc::downgrade(&this);
         let mut is_first = true;
-        Thread::start("room", move || {
+        Thread::start("disk-space", move || {
             let Some(this) = watched.upgrade() else {
                 return Step::Over;
             };
@@ -76,15 +74,14 @@ impl DiskSpace {
 
     fn look(&self) {
         // What cannot be told is taken for no change; a commit that fails tells more.
-        let Ok(room) = room::look(&self.folder) else {
+        let Ok(space) = self.gauge.look() else {
             return;
         };
-        let database = room::database_bytes(&self.folder);
         let before = self.level();
-        let now = level(before, room, database);
-        self.free.store(room.free, Ordering::Relaxed);
+        let now = level(before, space);
+        self.free.store(space.free, Ordering::Relaxed);
         self.level.store(now as u8, Ordering::Relaxed);
-        let free_bytes = room.free;
+        let free_bytes = space.free;
         match (before, now) {
             _ if before == now => {}
             (_, Level::Reserve) => warn!(
@@ -93,7 +90,7 @@ impl DiskSpace {
             ),
             (Level::Enough, Level::Little) => warn!(
                 free_bytes,
-                database_bytes = database,
+                database_bytes = space.database,
                 "the disk has little room left; make some before it is full"
             ),
             (_, Level::Little) => info!(
@@ -144,16 +141,16 @@ impl DiskSpace {
     }
 }
 
-/// What the room comes to. It has to be a little more before it counts as more, so that the log does not speak of it at
+/// What the space comes to. It has to be a little more before it counts as more, so that the log does not speak of it at
 /// each look.
-fn level(before: Level, room: Room, database: u64) -> Level {
+fn level(before: Level, space: DiskSpace) -> Level {
     let is_below = |limit: u64, level| {
         let slack = if before >= level { limit / 8 } else { 0 };
-        room.free < limit.saturating_add(slack)
+        space.free < limit.saturating_add(slack)
     };
-    if is_below(room.reserve(), Level::Reserve) {
+    if is_below(space.reserve(), Level::Reserve) {
         Level::Reserve
-    } else if is_below(Room::warn_below(database), Level::Little) {
+    } else if is_below(space.warn_below(), Level::Little) {
         Level::Little
     } else {
         Level::Enough
@@ -167,11 +164,12 @@ mod tests {
     #[test]
     fn it_takes_a_little_more_to_be_enough_again() {
         let at = |before, mebibytes: u64| {
-            let room = Room {
+            let space = DiskSpace {
                 free: mebibytes << 20,
                 total: 100 << 30,
+                database: 100 << 20,
             };
-            level(before, room, 100 << 20)
+            level(before, space)
         };
         for (before, mebibytes, now) in [
             (Level::Enough, 201, Level::Enough),

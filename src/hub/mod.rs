@@ -25,7 +25,7 @@
 //! - `rollcall`, `absence`, `graces`: who was here before the start, and graces that end
 //! - [`EventsOut`](outbox::Outbox): events out, kept with the changes that they tell of
 //! - `fanout`, `bucket`: who makes others receive much pays for it, and how that is counted
-//! - [`Disk`], [`DiskSpace`]: whether the disk answers, and how much room it has
+//! - [`Disk`], [`DiskWatch`]: whether the disk answers, and how much room it has
 
 mod absence;
 mod admission;
@@ -81,7 +81,7 @@ pub use admission::{Admission, AdmissionError};
 pub use bucket::Bucket;
 pub use connection::{ClientInfo, Connection};
 pub use disk::{DISK_PATIENCE, Disk};
-pub use disk_space::DiskSpace;
+pub use disk_space::DiskWatch;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
 pub use origin::Origin;
@@ -138,7 +138,7 @@ pub struct Hub {
     reaction_locks: reactions::ReactionLocks,
     outbox: Arc<Outbox>,
     disk: Disk,
-    disk_space: Arc<DiskSpace>,
+    disk_space: Arc<DiskWatch>,
     roll_call: Mutex<Option<RollCall>>,
     /// How many connections were dropped because they gave no sign of life.
     silent: AtomicU64,
@@ -216,7 +216,7 @@ impl Hub {
             reaction_locks: reactions::ReactionLocks::new(),
             outbox,
             disk: Disk::new(Arc::clone(&pipeline)),
-            disk_space: DiskSpace::watch(store.folder())?,
+            disk_space: DiskWatch::begin(store.disk_gauge())?,
             roll_call: Mutex::new(Some(roll_call)),
             silent: AtomicU64::new(0),
             boot: ByteArray::new(boot),
@@ -362,7 +362,7 @@ impl Hub {
     }
 
     /// How much room the disk has.
-    pub fn disk_space(&self) -> &DiskSpace {
+    pub fn disk_space(&self) -> &DiskWatch {
         &self.disk_space
     }
 

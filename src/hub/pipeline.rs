@@ -81,8 +81,7 @@ impl Pipeline {
 
     /// Submits a change that nobody waits for. It keeps its place in the order.
     pub(super) fn submit_lazily(&self, changes: Changes, permit: Permit) {
-        self.committer
-            .submit_in_company(changes, Release::new(permit));
+        self.committer.submit_lazily(changes, Release::new(permit));
     }
 
     /// Submits a change and waits until it is durable, which `guard` is held for. Given up, it goes on by itself.

@@ -1,5 +1,6 @@
 //! What one change writes and removes.
 
+use super::engine::Batch;
 use super::outbox::{Operation, Outbox};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
 use super::{keys, pages};
@@ -8,11 +9,10 @@ use crate::protocol::{ConnectionId, MessageId};
 /// The writes of one change: all of them become durable at once, or none does.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Key and value; no value removes the key. Later entries win.
-    entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    records: Batch,
     /// What happens to the outbox.
     pub(super) outbox: Vec<Operation>,
-    /// How many bytes of the entries are member lists of the outbox.
+    /// How many bytes of the records are member lists of the outbox.
     pub(super) outbox_lists: u64,
 }
 
@@ -24,7 +24,7 @@ impl Changes {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.outbox.is_empty()
+        self.records.is_empty() && self.outbox.is_empty()
     }
 
     /// How many records one change should have, about. What has more to do makes several changes of it.
@@ -32,14 +32,12 @@ impl Changes {
 
     /// How many records change.
     pub fn len(&self) -> usize {
-        self.entries.len() + self.outbox.len()
+        self.records.len() + self.outbox.len()
     }
 
     /// What they take, about, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let entries = self.entries.iter();
-        let entries = entries.map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
-        entries.sum::<usize>() + self.outbox.iter().map(Operation::bytes).sum::<usize>()
+        self.records.bytes() + self.outbox.iter().map(Operation::bytes).sum::<usize>()
     }
 
     /// Writes a connection.
@@ -90,22 +88,17 @@ impl Changes {
     }
 
     /// Adds the writes to a batch, in order.
-    pub(super) fn apply_to(self, batch: &mut sled::Batch, outbox: &mut Outbox) {
-        for (key, value) in self.entries {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
+    pub(super) fn apply_to(self, batch: &mut Batch, outbox: &mut Outbox) {
+        batch.append(self.records);
         outbox.apply(self.outbox, self.outbox_lists, batch);
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         pages::check(&key, &value);
-        self.entries.push((key, Some(value)));
+        self.records.put(key, value);
     }
 
     pub(super) fn remove(&mut self, key: Vec<u8>) {
-        self.entries.push((key, None));
+        self.records.remove(key);
     }
 }

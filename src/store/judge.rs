@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::contain::contain;
+use super::engine::Engine;
 use super::keys::{self, tag};
 use super::records::{
     ChannelRecord, ConnectionRecord, CursorRecord, EditRecord, EntryRecord, HeadRecord, KeptRecord,
@@ -13,8 +13,6 @@ use crate::protocol::Json;
 
 /// The format that this version reads and writes.
 pub(super) const SCHEMA_VERSION: u32 = 1;
-/// The tree that holds everything.
-const TREE: &[u8] = b"rollcall";
 
 /// How sled is to open a database in this folder.
 pub(super) fn configure(folder: &Path, cache_bytes: u64) -> sled::Config {
@@ -24,11 +22,6 @@ pub(super) fn configure(folder: &Path, cache_bytes: u64) -> sled::Config {
         .flush_every_ms(None)
         .segment_size(pages::SEGMENT_BYTES)
         .mode(sled::Mode::HighThroughput)
-}
-
-/// The tree of an open database.
-pub(super) fn tree(db: &sled::Db) -> Result<sled::Tree, StoreError> {
-    contain(|| db.open_tree(TREE))
 }
 
 /// What a look at a database that nobody uses came to.
@@ -44,7 +37,7 @@ pub enum Soundness {
 
 /// Why a database is not to be used.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     /// A later version wrote it, in this format.
     Newer(u32),
     /// It is damaged.
@@ -61,8 +54,8 @@ impl From<StoreError> for Unfit {
 
 /// The number of the last commit, if the database is of a format that we know and has lost none of the `made` commits that
 /// are known to have been durable.
-pub(super) fn last_commit(tree: &sled::Tree, made: u64) -> Result<u64, Unfit> {
-    let schema = contain(|| tree.get(keys::SCHEMA))?;
+pub(super) fn last_commit(engine: &dyn Engine, made: u64) -> Result<u64, Unfit> {
+    let schema = engine.get(keys::SCHEMA)?;
     match schema
         .map(|value| decode::<u32>("meta", &value))
         .transpose()?
@@ -76,7 +69,7 @@ pub(super) fn last_commit(tree: &sled::Tree, made: u64) -> Result<u64, Unfit> {
         }
         None => {}
     }
-    let head = contain(|| tree.get(keys::HEAD))?;
+    let head = engine.get(keys::HEAD)?;
     let head: HeadRecord = match head {
         Some(value) => decode("meta", &value)?,
         None => HeadRecord::default(),
@@ -91,14 +84,12 @@ pub(super) fn last_commit(tree: &sled::Tree, made: u64) -> Result<u64, Unfit> {
 }
 
 /// Reads every record. What a start reads later on has been read here before.
-pub(super) fn read_all(tree: &sled::Tree) -> Result<(), StoreError> {
-    super::contain::contain_store(|| {
-        for entry in tree {
-            let (key, value) = entry?;
-            read(&key, &value)?;
-        }
-        Ok(())
-    })
+pub(super) fn read_all(engine: &dyn Engine) -> Result<(), StoreError> {
+    for entry in engine.range(..) {
+        let (key, value) = entry?;
+        read(&key, &value)?;
+    }
+    Ok(())
 }
 
 fn read(key: &[u8], value: &[u8]) -> Result<(), StoreError> {

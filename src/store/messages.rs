@@ -7,7 +7,6 @@ use std::ops::Bound;
 
 use serde_bytes::ByteBuf;
 
-use super::contain::contain_store;
 use super::pages::PART;
 use super::records::{MessageRecord, ReactionRecord, decode, encode};
 use super::{Changes, Store, StoreError, keys};
@@ -84,10 +83,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn id_lease(&self) -> Result<u64, StoreError> {
-        contain_store(|| {
-            let value = self.inner.tree.get(keys::ID_LEASE)?;
-            value.map_or(Ok(0), |value| decode("meta", &value))
-        })
+        let value = self.inner.engine.get(keys::ID_LEASE)?;
+        value.map_or(Ok(0), |value| decode("meta", &value))
     }
 
     /// A message, if it is there and has not expired by `now` (Unix time in seconds).
@@ -100,10 +97,10 @@ impl Store {
         id: MessageId,
         now: u64,
     ) -> Result<Option<StoredMessage>, StoreError> {
-        contain_store(|| match self.inner.tree.get(keys::message(channel, id))? {
+        match self.inner.engine.get(&keys::message(channel, id))? {
             Some(value) => self.assemble(channel, id, &value, now),
             None => Ok(None),
-        })
+        }
     }
 
     /// Calls `each` with a channel's messages from `from` up to and not including `to`, as long as it says `true`. It
@@ -120,35 +117,33 @@ impl Store {
         now: u64,
         mut each: impl FnMut(StoredMessage) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        contain_store(|| {
-            let start = keys::message(channel, from);
-            // Without a bound, up to the last possible id; the key after it belongs to another channel.
-            let mut end = keys::message(channel, to.unwrap_or(MessageId::MAX));
-            if to.is_none() {
-                end.push(0);
+        let start = keys::message(channel, from);
+        // Without a bound, up to the last possible id; the key after it belongs to another channel.
+        let mut end = keys::message(channel, to.unwrap_or(MessageId::MAX));
+        if to.is_none() {
+            end.push(0);
+        }
+        if start >= end {
+            return Ok(());
+        }
+        let mut range = self.inner.engine.range(start..end);
+        while let Some(entry) = if reverse {
+            range.next_back()
+        } else {
+            range.next()
+        } {
+            let (key, value) = entry?;
+            let Some((_, id)) = keys::parse_message(&key) else {
+                return Err(unreadable("a key names no message"));
+            };
+            // One that has expired stands there until the sweep comes by.
+            if let Some(message) = self.assemble(channel, id, &value, now)?
+                && !each(message)?
+            {
+                break;
             }
-            if start >= end {
-                return Ok(());
-            }
-            let mut range = self.inner.tree.range(start..end);
-            while let Some(entry) = if reverse {
-                range.next_back()
-            } else {
-                range.next()
-            } {
-                let (key, value) = entry?;
-                let Some((_, id)) = keys::parse_message(&key) else {
-                    return Err(unreadable("a key names no message"));
-                };
-                // One that has expired stands there until the sweep comes by.
-                if let Some(message) = self.assemble(channel, id, &value, now)?
-                    && !each(message)?
-                {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// This user's reaction, if there is one.
@@ -162,11 +157,9 @@ impl Store {
         reaction: &str,
         uid: &str,
     ) -> Result<Option<ReactionRecord>, StoreError> {
-        contain_store(|| {
-            let key = keys::reaction(channel, message, reaction, uid);
-            let value = self.inner.tree.get(key)?;
-            value.map(|value| decode("reaction", &value)).transpose()
-        })
+        let key = keys::reaction(channel, message, reaction, uid);
+        let value = self.inner.engine.get(&key)?;
+        value.map(|value| decode("reaction", &value)).transpose()
     }
 
     /// Calls `each` with the reactions to a message (reaction, uid, and what reads the record), by reaction and uid, after
@@ -186,36 +179,34 @@ impl Store {
             &dyn Fn() -> Result<ReactionRecord, StoreError>,
         ) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        contain_store(|| {
-            let prefix = keys::reactions(channel, message);
-            let start = match after {
-                Some((reaction, uid)) => keys::reaction(channel, message, reaction, uid),
-                None => prefix.clone(),
+        let prefix = keys::reactions(channel, message);
+        let start = match after {
+            Some((reaction, uid)) => keys::reaction(channel, message, reaction, uid),
+            None => prefix.clone(),
+        };
+        let range = (Bound::Excluded(start), Bound::Unbounded);
+        for entry in self.inner.engine.range(range) {
+            let (key, value) = entry?;
+            let Some(rest) = key.strip_prefix(prefix.as_slice()) else {
+                break;
             };
-            let range = (Bound::Excluded(start), Bound::Unbounded);
-            for entry in self.inner.tree.range(range) {
-                let (key, value) = entry?;
-                let Some(rest) = key.strip_prefix(prefix.as_slice()) else {
-                    break;
-                };
-                let Some((reaction, uid)) = keys::parse_reaction(rest) else {
-                    return Err(unreadable("a key names no reaction"));
-                };
-                let record = || decode::<ReactionRecord>("reaction", &value);
-                let go_on = match uid {
-                    Some(uid) => each(reaction, uid, &record)?,
-                    None => {
-                        let uid = record()?.uid;
-                        let uid = uid.ok_or_else(|| unreadable("a reaction has no uid"))?;
-                        each(reaction, &uid, &record)?
-                    }
-                };
-                if !go_on {
-                    break;
+            let Some((reaction, uid)) = keys::parse_reaction(rest) else {
+                return Err(unreadable("a key names no reaction"));
+            };
+            let record = || decode::<ReactionRecord>("reaction", &value);
+            let go_on = match uid {
+                Some(uid) => each(reaction, uid, &record)?,
+                None => {
+                    let uid = record()?.uid;
+                    let uid = uid.ok_or_else(|| unreadable("a reaction has no uid"))?;
+                    each(reaction, &uid, &record)?
                 }
+            };
+            if !go_on {
+                break;
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// What goes with an expired message: its parts, and its reactions as far as one commit may take. Returns whether
@@ -228,14 +219,14 @@ impl Store {
         let Some((channel, id)) = keys::parse_message(key) else {
             return Ok(true);
         };
-        let mut reactions = self.inner.tree.scan_prefix(keys::reactions(channel, id));
+        let mut reactions = self.inner.engine.prefix(keys::reactions(channel, id));
         for reaction in reactions.by_ref().take(Changes::AT_ONCE) {
             changes.remove(reaction?.0.to_vec());
         }
         if reactions.next().is_some() {
             return Ok(false);
         }
-        if let Some(value) = self.inner.tree.get(key)? {
+        if let Some(value) = self.inner.engine.get(key)? {
             let record: MessageRecord = decode("message", &value)?;
             for part in 1..=record.parts {
                 changes.remove(keys::message_part(channel, id, part));
@@ -257,7 +248,11 @@ impl Store {
         }
         let mut data = std::mem::take(&mut record.data).into_vec();
         for part in 1..=record.parts {
-            match self.inner.tree.get(keys::message_part(channel, id, part))? {
+            match self
+                .inner
+                .engine
+                .get(&keys::message_part(channel, id, part))?
+            {
                 Some(bytes) => data.extend_from_slice(&bytes),
                 // The sweep that removes an expired message may come in between.
                 None => return Ok(None),

@@ -5,7 +5,7 @@
 //! - [`Outbox`](OutboxState): events out, in the order of the commits that they came with
 //! - [`Store`]: opening, with all the reasons to refuse ([`OpenError`]); reading at boot, single-use tokens
 //! - `scratch`, `judge`, `log`: a database is read from end to end, of a copy, before the original is touched
-//! - [`room`]: the room on the disk
+//! - `engine`: what it all rests on, sled or a simulated disk; [`disk_space`]: the space on the disk
 //! - `pages`: how large a record may be, so that no page leaves the log; `contain`: calls into sled, which may panic
 //!
 //! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
@@ -14,6 +14,8 @@
 mod changes;
 mod committer;
 mod contain;
+pub mod disk_space;
+mod engine;
 mod judge;
 mod keys;
 mod log;
@@ -25,14 +27,20 @@ mod outbox;
 mod pages;
 mod read;
 mod records;
-pub mod room;
 mod scratch;
 #[cfg(test)]
 mod tests;
 mod tripwire;
 
 pub use changes::Changes;
+#[cfg(feature = "simulation")]
+pub(crate) use committer::{CommitLoop, Stage};
 pub use committer::{Committer, Durability};
+#[cfg(feature = "simulation")]
+pub(crate) use engine::{
+    Engine,
+    memory::{Fault, Memory},
+};
 pub use judge::Soundness;
 pub use messages::StoredMessage;
 pub use open::{Options, Store};

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::contain::{contain, contain_store};
-use super::judge::Soundness;
+use super::disk_space::DiskGauge;
+use super::engine::Engine;
+use super::engine::sled::{Files, Sled};
+use super::judge::{Soundness, Unfit};
 use super::open_error::OpenError;
 use super::opening::{Opening, open_released, sync};
 use super::outbox::{Lists, Outbox, OutboxState};
@@ -32,11 +34,7 @@ pub struct Store {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) db: sled::Db,
-    pub(super) tree: sled::Tree,
-    /// sled's log, by a handle of ours: its own flush does not survive a power cut.
-    pub(super) log: File,
-    pub(super) tripwire: Tripwire,
+    pub(super) engine: Arc<dyn Engine>,
     /// The number of the last commit in the database when it was opened.
     pub(super) last_commit: u64,
     /// The number of the last commit that readers may see something of.
@@ -46,9 +44,6 @@ pub(super) struct Inner {
     /// The outbox, as far as it is durable.
     pub(super) outbox: Mutex<OutboxState>,
     pub(super) lists: Mutex<Lists>,
-    folder: PathBuf,
-    /// Held for as long as the database is open.
-    _lock: File,
 }
 
 impl Store {
@@ -78,32 +73,37 @@ impl Store {
             opening.make_database()?;
         }
         let config = judge::configure(&opening.database, options.cache_bytes);
-        let opened = open_released(&config).and_then(|db| Ok((judge::tree(&db)?, db)));
-        let (tree, db) =
-            opened.map_err(|error| opening.unfit("opening the database", error.into()))?;
-        let last_commit = judge::last_commit(&tree, made)
-            .map_err(|unfit| opening.unfit("reading the database", unfit))?;
-        let outbox = contain_store(|| Outbox::open(&tree))
-            .map_err(|error| opening.unfit("reading the database", error.into()))?;
+        let database = open_released(&config)
+            .and_then(Sled::new)
+            .map_err(|error| opening.unfit("opening the database", error.into()))?;
         let log =
             File::open(opening.database.join("db")).map_err(io("opening the database's log"))?;
         // What is told from now on must not be lost with a name.
         for folder in [&opening.database, opening.folder] {
             sync(folder).map_err(io("making the folder durable"))?;
         }
+        let engine = database.with(Files {
+            folder: options.folder.clone(),
+            log,
+            tripwire,
+            _lock: lock,
+        });
+        Self::on(Arc::new(engine), made)
+            .map_err(|unfit| opening.unfit("reading the database", unfit))
+    }
+
+    /// Opens a database of which `made` commits are known to have been durable.
+    pub(crate) fn on(engine: Arc<dyn Engine>, made: u64) -> Result<Self, Unfit> {
+        let last_commit = judge::last_commit(&*engine, made)?;
+        let outbox = Outbox::open(&*engine)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                db,
-                tree,
-                log,
-                tripwire,
+                engine,
                 last_commit,
                 applied: AtomicU64::new(last_commit),
                 synced: AtomicU64::new(last_commit),
                 outbox: Mutex::new(outbox.state()),
                 lists: Mutex::default(),
-                folder: options.folder.clone(),
-                _lock: lock,
             }),
         })
     }
@@ -126,11 +126,6 @@ impl Store {
         outcome
     }
 
-    /// The data folder.
-    pub fn folder(&self) -> &Path {
-        &self.inner.folder
-    }
-
     /// Whether everything that was read up to now is on disk. If not, it is when the next commit is.
     pub fn is_durable(&self) -> bool {
         let applied = self.inner.applied.load(Ordering::Acquire);
@@ -142,6 +137,11 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        contain(|| self.inner.db.size_on_disk())
+        self.inner.engine.size_on_disk()
+    }
+
+    /// What looks at the space on the database's disk.
+    pub fn disk_gauge(&self) -> DiskGauge {
+        self.inner.engine.disk_gauge()
     }
 }

@@ -17,7 +17,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tracing::{debug, info, warn};
 
-use super::contain::{contain, contain_store};
+use super::contain::contain;
+use super::engine::sled::Sled;
+use super::engine::{Batch, Engine as _};
 use super::judge::{self, SCHEMA_VERSION, Soundness, Unfit};
 use super::open_error::{OpenError, system_error};
 use super::records::encode;
@@ -201,12 +203,12 @@ impl<'a> Opening<'a> {
                 }
             };
             let config = judge::configure(scratch.folder(), SCRATCH_CACHE);
-            let opened = contain(|| config.open()).and_then(|db| Ok((judge::tree(&db)?, db)));
+            let opened = contain(|| config.open()).and_then(Sled::new);
             // sled has its files open and asks for none by its name any more.
             drop(scratch);
-            let judged = opened.map_err(Unfit::from).and_then(|(tree, _db)| {
-                judge::last_commit(&tree, made)?;
-                Ok(judge::read_all(&tree)?)
+            let judged = opened.map_err(Unfit::from).and_then(|copy| {
+                judge::last_commit(&copy, made)?;
+                Ok(judge::read_all(&copy)?)
             });
             match judged {
                 Ok(()) => {
@@ -286,13 +288,14 @@ impl<'a> Opening<'a> {
         let new = scratch::beside(self.folder);
         scratch::make(&new).map_err(io)?;
         let config = judge::configure(&new, SCRATCH_CACHE);
-        contain_store(|| {
-            let db = config.open()?;
-            judge::tree(&db)?.insert(keys::SCHEMA, encode(&SCHEMA_VERSION))?;
-            db.flush()?;
-            Ok(())
-        })
-        .map_err(|error| self.unfit("making the database", error.into()))?;
+        let make = || {
+            let database = Sled::new(contain(|| config.open())?)?;
+            let mut schema = Batch::default();
+            schema.put(keys::SCHEMA.to_vec(), encode(&SCHEMA_VERSION));
+            database.apply(schema)?;
+            database.make_durable(0)
+        };
+        make().map_err(|error| self.unfit("making the database", error.into()))?;
         sync_all(&new).map_err(io)?;
         match renameat_with(CWD, &new, CWD, &self.database, RenameFlags::NOREPLACE) {
             // A file system that cannot be told so does not replace a folder that has anything in it.

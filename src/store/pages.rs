@@ -205,7 +205,7 @@ mod tests {
             }
             committer.finish();
             let mut largest = (0, 0);
-            for item in &store.inner.tree {
+            for item in store.inner.engine.range(..) {
                 let (key, value) = item.unwrap();
                 largest.0 = largest.0.max(key.len());
                 largest.1 = largest.1.max(key.len() + value.len());
@@ -264,7 +264,11 @@ mod tests {
                 committer.submit(changes, ());
             }
             committer.finish();
-            let longest = store.inner.tree.iter().keys().map(|key| key.unwrap().len());
+            let longest = store
+                .inner
+                .engine
+                .range(..)
+                .map(|item| item.unwrap().0.len());
             assert!(longest.max().unwrap() > KEY_BYTES - 20);
             assert_eq!(blobs(folder), 0);
         });

@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use rustix::system::sysinfo;
 use tracing::debug;
 
-use super::room::{self, RESERVE};
+use super::disk_space::{self, RESERVE};
 
 /// The folder beside the database.
 const NAME: &str = "scratch.may-be-removed";
@@ -89,7 +89,7 @@ pub(super) fn places(data: &Path, bytes: u64) -> Vec<Place> {
     let mut places = vec![place(Way::Shared)(beside(data))];
     places.extend(memory_places(data, bytes, String::new()));
     if bytes <= LARGEST_PLAIN
-        && room::look(data).is_ok_and(|room| room.free >= bytes.saturating_add(RESERVE))
+        && disk_space::look(data).is_ok_and(|space| space.free >= bytes.saturating_add(RESERVE))
     {
         places.push(place(Way::Plain)(beside(data)));
     }
@@ -109,7 +109,7 @@ fn memory_places(data: &Path, bytes: u64, end: String) -> Vec<Place> {
     let name = name_in_memory(data) + &end;
     let fits = |folder: &PathBuf| {
         let in_memory = rustix::fs::statfs(folder).is_ok_and(|fs| fs.f_type == TMPFS);
-        in_memory && room::look(folder).is_ok_and(|room| room.free / 2 >= bytes)
+        in_memory && disk_space::look(folder).is_ok_and(|space| space.free / 2 >= bytes)
     };
     let folders = memory_folders().into_iter().filter(fits);
     folders

@@ -199,7 +199,7 @@ fn what_nobody_waits_for_keeps_its_place_and_is_committed_without_others() {
         changes.put_subscription("presence.a", n, &subscription(n));
         match n % 3 {
             0 => committer.submit(changes, n),
-            _ => committer.submit_in_company(changes, n),
+            _ => committer.submit_lazily(changes, n),
         }
         expected.push(n);
     }
@@ -209,7 +209,7 @@ fn what_nobody_waits_for_keeps_its_place_and_is_committed_without_others() {
     }
     assert_eq!(all, expected);
     // All by itself.
-    committer.submit_in_company(Changes::new(), 300);
+    committer.submit_lazily(Changes::new(), 300);
     let alone = released.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(alone, [300]);
     committer.finish();
@@ -234,20 +234,20 @@ fn a_commit_takes_no_more_records_and_bytes_than_it_should() {
         for m in 0..100 {
             changes.put_subscription("presence.a", n * 100 + m, &subscription(n));
         }
-        committer.submit_in_company(changes, n);
+        committer.submit_lazily(changes, n);
     }
     for n in large {
         let mut changes = Changes::new();
         let document = vec![b'x'; 100_000];
         changes.put_document(EventKind::MessagePublished, n, document);
-        committer.submit_in_company(changes, n);
+        committer.submit_lazily(changes, n);
     }
     // More than a commit should have, by itself.
     let mut changes = Changes::new();
     for m in 0..2_000 {
         changes.remove_subscription("presence.a", m);
     }
-    committer.submit_in_company(changes, 200);
+    committer.submit_lazily(changes, 200);
     let mut all = Vec::new();
     while all.len() < 201 {
         let commit = released.recv_timeout(Duration::from_secs(10)).unwrap();

@@ -64,7 +64,7 @@ impl Inner {
             None => {
                 let mut list = Vec::new();
                 let base = keys::run_base(channel, run, 0)..keys::run_edit(channel, run, 1);
-                for entry in self.tree.range(base) {
+                for entry in self.engine.range(base) {
                     list.extend_from_slice(&entry?.1);
                 }
                 if list.is_empty() {
@@ -79,7 +79,7 @@ impl Inner {
         if rebuilt.edits < at.edits {
             let edits = keys::run_edit(channel, run, rebuilt.edits + 1)
                 ..=keys::run_edit(channel, run, at.edits);
-            for entry in self.tree.range(edits) {
+            for entry in self.engine.range(edits) {
                 let edit: EditRecord = decode("list", &entry?.1)?;
                 let (from, cut) = (edit.at as usize, edit.cut as usize);
                 if from + cut > rebuilt.list.len() {

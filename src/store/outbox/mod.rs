@@ -21,6 +21,7 @@ mod write;
 
 use parking_lot::Mutex;
 
+use super::engine::{Batch, Engine};
 use super::pages::PART;
 use super::records::{EntryRecord, HeadRecord, KeptRecord, OutboxRecord, decode, encode};
 use super::{Changes, StoreError, keys, pages};
@@ -196,8 +197,8 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// What the record of the last commit says, or an empty one; and which kinds are kept.
-    pub(super) fn open(tree: &sled::Tree) -> Result<Self, StoreError> {
-        let record = match tree.get(keys::HEAD)? {
+    pub(super) fn open(engine: &dyn Engine) -> Result<Self, StoreError> {
+        let record = match engine.get(keys::HEAD)? {
             Some(value) => {
                 let head: HeadRecord = decode("meta", &value)?;
                 let mut outbox = head.outbox;
@@ -216,7 +217,7 @@ impl Outbox {
                 }
             }
         };
-        let kept = match tree.get(keys::KEPT)? {
+        let kept = match engine.get(keys::KEPT)? {
             Some(value) => decode("meta", &value)?,
             None => Vec::new(),
         };
@@ -257,12 +258,7 @@ impl Outbox {
     }
 
     /// Puts what a change does to the outbox into the batch. The change writes member lists of `lists` bytes itself.
-    pub(super) fn apply(
-        &mut self,
-        operations: Vec<Operation>,
-        lists: u64,
-        batch: &mut sled::Batch,
-    ) {
+    pub(super) fn apply(&mut self, operations: Vec<Operation>, lists: u64, batch: &mut Batch) {
         self.changed |= lists > 0 || !operations.is_empty();
         self.record.bytes += lists;
         self.record.lists += lists;
@@ -291,9 +287,9 @@ impl Outbox {
 
     /// The outbox as a whole, for the commit's own record. Which kinds are kept goes into the batch by itself, where it has
     /// changed.
-    pub(super) fn finish(&mut self, batch: &mut sled::Batch) -> OutboxRecord {
+    pub(super) fn finish(&mut self, batch: &mut Batch) -> OutboxRecord {
         if self.kept_changed {
-            batch.insert(keys::KEPT, encode(&self.kept));
+            batch.put(keys::KEPT.to_vec(), encode(&self.kept));
         }
         self.record
     }
@@ -305,20 +301,20 @@ impl Outbox {
         }
     }
 
-    fn put(&mut self, entry: Entry, batch: &mut sled::Batch) {
+    fn put(&mut self, entry: Entry, batch: &mut Batch) {
         let first = self.record.last + 1;
         self.record.last += entry.record.events.len() as u64;
         for (place, rest) in entry.rests {
             for (part, bytes) in (1..).zip(rest.chunks(PART)) {
                 let key = keys::event_part(first + place as u64, part);
                 self.record.bytes += (key.len() + bytes.len()) as u64;
-                batch.insert(key, bytes);
+                batch.put(key, bytes.to_vec());
             }
         }
         let (key, value) = (keys::entry(first), encode(&entry.record));
         pages::check(&key, &value);
         self.record.bytes += (key.len() + value.len()) as u64;
-        batch.insert(key, value);
+        batch.put(key, value);
     }
 
     fn keep(&mut self, kinds: EventKinds, until: u64) {

@@ -1,6 +1,5 @@
 //! The outbox, read: by position for its readers, and from its beginning for whoever trims it.
 
-use super::super::contain::contain_store;
 use super::super::keys::{self, tag};
 use super::super::records::{CursorRecord, EntryRecord, EventRecord, HeadRecord, decode};
 use super::super::{Changes, Store, StoreError};
@@ -41,16 +40,14 @@ impl Store {
         if position >= last {
             return Ok(page);
         }
-        contain_store(|| {
-            let is_complete = self.fill(&mut page, last, kinds, limit, max_bytes)?;
-            // A trim can be seen before it is durable, which is when the outbox's state says so; what every commit writes
-            // about the outbox is seen together with what it removes.
-            if !is_complete && let Some(value) = self.inner.tree.get(keys::HEAD)? {
-                let head: HeadRecord = decode("meta", &value)?;
-                page.overtaken = position < head.outbox.trimmed;
-            }
-            Ok(page)
-        })
+        let is_complete = self.fill(&mut page, last, kinds, limit, max_bytes)?;
+        // A trim can be seen before it is durable, which is when the outbox's state says so; what every commit writes
+        // about the outbox is seen together with what it removes.
+        if !is_complete && let Some(value) = self.inner.engine.get(keys::HEAD)? {
+            let head: HeadRecord = decode("meta", &value)?;
+            page.overtaken = position < head.outbox.trimmed;
+        }
+        Ok(page)
     }
 
     /// Reads on from the page's position. Returns whether everything was there: if not, sequences were left out, or a trim
@@ -65,7 +62,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (mut bytes, mut is_complete) = (0, true);
         let range = self.entry_of(page.position + 1)?..keys::entry(last + 1);
-        for (looked_at, item) in self.inner.tree.range(range).enumerate() {
+        for (looked_at, item) in self.inner.engine.range(range).enumerate() {
             let (key, value) = item?;
             let Some(first) = keys::parse_entry(&key) else {
                 continue;
@@ -114,7 +111,7 @@ impl Store {
     /// The key of the entry that holds the event of this sequence, or of a later one if there is none.
     fn entry_of(&self, sequence: u64) -> Result<Vec<u8>, StoreError> {
         let key = keys::entry(sequence);
-        let before = self.inner.tree.range([tag::OUTBOX].as_slice()..=&key);
+        let before = self.inner.engine.range(vec![tag::OUTBOX]..=key.clone());
         for item in before.rev() {
             let (key, _) = item?;
             // What stands behind an entry are the parts of its documents.
@@ -136,75 +133,71 @@ impl Store {
         if state.trimmed >= state.last {
             return Ok(None);
         }
-        contain_store(|| {
-            let mut trim = Trim {
-                changes: Changes::new(),
-                events: 0,
-                early: 0,
-            };
-            let (mut up_to, mut freed) = (state.trimmed, Freed::default());
-            let mut free = |state: &mut OutboxState, more: Freed| {
-                state.free(more);
-                freed.bytes += more.bytes;
-                freed.lists += more.lists;
-            };
-            let range = keys::entry(state.trimmed + 1)..keys::entry(state.last + 1);
-            for item in self.inner.tree.range(range) {
-                let (key, value) = item?;
-                if let Some(first) = keys::parse_entry(&key) {
-                    let entry: EntryRecord = decode("outbox", &value)?;
-                    let is_early = entry.at >= before;
-                    if (is_early && !state.is_larger_than(max_bytes))
-                        || trim.changes.len() >= Changes::AT_ONCE
-                    {
-                        break;
-                    }
-                    for run in &entry.ends {
-                        let run = keys::run(&entry.channel, run.into_array());
-                        for item in self.inner.tree.scan_prefix(run) {
-                            let (key, value) = item?;
-                            let bytes = (key.len() + value.len()) as u64;
-                            free(
-                                &mut state,
-                                Freed {
-                                    bytes,
-                                    lists: bytes,
-                                },
-                            );
-                            trim.changes.remove(key.to_vec());
-                        }
-                    }
-                    up_to = first + entry.events.len() as u64 - 1;
-                    let events = entry.events.iter().filter(|event| event.kind != NOTE);
-                    let events = events.count();
-                    trim.events += events;
-                    trim.early += if is_early { events } else { 0 };
+        let mut trim = Trim {
+            changes: Changes::new(),
+            events: 0,
+            early: 0,
+        };
+        let (mut up_to, mut freed) = (state.trimmed, Freed::default());
+        let mut free = |state: &mut OutboxState, more: Freed| {
+            state.free(more);
+            freed.bytes += more.bytes;
+            freed.lists += more.lists;
+        };
+        let range = keys::entry(state.trimmed + 1)..keys::entry(state.last + 1);
+        for item in self.inner.engine.range(range) {
+            let (key, value) = item?;
+            if let Some(first) = keys::parse_entry(&key) {
+                let entry: EntryRecord = decode("outbox", &value)?;
+                let is_early = entry.at >= before;
+                if (is_early && !state.is_larger_than(max_bytes))
+                    || trim.changes.len() >= Changes::AT_ONCE
+                {
+                    break;
                 }
-                let bytes = (key.len() + value.len()) as u64;
-                free(&mut state, Freed { bytes, lists: 0 });
-                trim.changes.remove(key.to_vec());
+                for run in &entry.ends {
+                    let run = keys::run(&entry.channel, run.into_array());
+                    for item in self.inner.engine.prefix(run) {
+                        let (key, value) = item?;
+                        let bytes = (key.len() + value.len()) as u64;
+                        free(
+                            &mut state,
+                            Freed {
+                                bytes,
+                                lists: bytes,
+                            },
+                        );
+                        trim.changes.remove(key.to_vec());
+                    }
+                }
+                up_to = first + entry.events.len() as u64 - 1;
+                let events = entry.events.iter().filter(|event| event.kind != NOTE);
+                let events = events.count();
+                trim.events += events;
+                trim.early += if is_early { events } else { 0 };
             }
-            if up_to == state.trimmed {
-                return Ok(None);
-            }
-            trim.changes.outbox.push(Operation::Trim { up_to, freed });
-            Ok(Some(trim))
-        })
+            let bytes = (key.len() + value.len()) as u64;
+            free(&mut state, Freed { bytes, lists: 0 });
+            trim.changes.remove(key.to_vec());
+        }
+        if up_to == state.trimmed {
+            return Ok(None);
+        }
+        trim.changes.outbox.push(Operation::Trim { up_to, freed });
+        Ok(Some(trim))
     }
 
     /// How many records the outbox has: none when everything in it has been trimmed.
     #[cfg(test)]
     pub(crate) fn outbox_records(&self) -> Result<usize, StoreError> {
-        contain_store(|| {
-            let mut records = 0;
-            for tag in [tag::OUTBOX, tag::LIST] {
-                for entry in self.inner.tree.scan_prefix([tag]) {
-                    entry?;
-                    records += 1;
-                }
+        let mut records = 0;
+        for tag in [tag::OUTBOX, tag::LIST] {
+            for entry in self.inner.engine.prefix(vec![tag]) {
+                entry?;
+                records += 1;
             }
-            Ok(records)
-        })
+        }
+        Ok(records)
     }
 
     /// Where a webhook stands; `None` where it is new.
@@ -212,10 +205,8 @@ impl Store {
     /// # Errors
     /// When the database or the record cannot be read.
     pub fn cursor(&self, webhook: &str) -> Result<Option<CursorRecord>, StoreError> {
-        contain_store(|| {
-            let value = self.inner.tree.get(keys::cursor(webhook))?;
-            value.map(|value| decode("cursor", &value)).transpose()
-        })
+        let value = self.inner.engine.get(&keys::cursor(webhook))?;
+        value.map(|value| decode("cursor", &value)).transpose()
     }
 
     /// The webhooks that stand somewhere.
@@ -223,14 +214,13 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn cursors(&self) -> Result<Vec<String>, StoreError> {
-        contain_store(|| {
-            let keys = self.inner.tree.scan_prefix([tag::CURSOR]).keys();
-            keys.map(|key| {
-                let name = key?.get(1..).unwrap_or_default().to_vec();
+        let entries = self.inner.engine.prefix(vec![tag::CURSOR]);
+        entries
+            .map(|entry| {
+                let name = entry?.0.get(1..).unwrap_or_default().to_vec();
                 Ok(String::from_utf8_lossy(&name).into_owned())
             })
             .collect()
-        })
     }
 
     /// The document of an event whose body (its own, or that of the one before) is `body`; `None` if some of it is no
@@ -264,7 +254,7 @@ impl Store {
         }
         let mut document = event.body.to_vec();
         for part in 1..=event.parts {
-            match self.inner.tree.get(keys::event_part(sequence, part))? {
+            match self.inner.engine.get(&keys::event_part(sequence, part))? {
                 Some(bytes) => document.extend_from_slice(&bytes),
                 None => return Ok(None),
             }

@@ -145,7 +145,7 @@ impl Room {
     /// What the outbox's records really take, in bytes, and what of that are lists.
     fn bytes(&self) -> [u64; 2] {
         let bytes = |tag| -> u64 {
-            let items = self.store.inner.tree.scan_prefix([tag]);
+            let items = self.store.inner.engine.prefix(vec![tag]);
             items
                 .map(|item| item.map_or(0, |(key, value)| (key.len() + value.len()) as u64))
                 .sum()

@@ -7,6 +7,15 @@ use std::path::Path;
 use super::super::*;
 use super::{commit, fill, options, read, subscription};
 
+/// Writes a record past all rules.
+fn put(store: &Store, key: Vec<u8>, value: Vec<u8>) {
+    let mut batch = engine::Batch::default();
+    batch.put(key, value);
+    store.inner.engine.apply(batch).unwrap();
+    let last_commit = store.inner.last_commit;
+    store.inner.engine.make_durable(last_commit).unwrap();
+}
+
 #[test]
 fn a_second_opener_is_told_who_holds_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -21,12 +30,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     commit(folder.path(), |committer| fill(committer, 0..10));
     let store = Store::open(&options(folder.path())).unwrap();
-    store
-        .inner
-        .tree
-        .insert(keys::SCHEMA, records::encode(&99u32))
-        .unwrap();
-    store.inner.db.flush().unwrap();
+    put(&store, keys::SCHEMA.to_vec(), records::encode(&99u32));
     drop(store);
     for _ in 0..2 {
         let error = Store::open(&options(folder.path())).unwrap_err();
@@ -96,8 +100,7 @@ fn a_record_that_cannot_be_read_is_found_before_anything_changes() {
         ..subscription(1)
     };
     let value = records::encode(&record);
-    store.inner.tree.insert(key, value).unwrap();
-    store.inner.db.flush().unwrap();
+    put(&store, key, value);
     drop(store);
     let log = || fs::read(folder.path().join("db/db")).unwrap();
     let before = log();
