@@ -33,8 +33,6 @@ mod tests;
 mod tripwire;
 
 pub use changes::Changes;
-#[cfg(feature = "simulation")]
-pub(crate) use committer::{CommitLoop, Stage};
 pub use committer::{Committer, Durability};
 #[cfg(feature = "simulation")]
 pub(crate) use engine::{

@@ -110,7 +110,6 @@ pub(crate) fn parallelism() -> usize {
 }
 
 /// What a thread found to do in one step.
-#[allow(dead_code, reason = "some of it is for the committer")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Something: there may be more.
@@ -122,7 +121,6 @@ pub(crate) enum Step {
 }
 
 /// A thread that works in steps. It goes on when this is dropped.
-#[allow(dead_code, reason = "the committer is to be one")]
 #[derive(Debug)]
 pub(crate) enum Thread {
     /// The system's.
@@ -162,7 +160,6 @@ impl Thread {
     }
 
     /// Has it look for something to do, now or right after the step that it is at.
-    #[allow(dead_code, reason = "the committer is to be woken")]
     pub(crate) fn wake(&self) {
         match self {
             Self::Real(thread) => thread.thread().unpark(),
@@ -172,7 +169,6 @@ impl Thread {
     }
 
     /// Waits until it is over. A simulation's one is a task among others, and is not waited for.
-    #[allow(dead_code, reason = "the committer is to be waited for")]
     pub(crate) fn join(self) {
         match self {
             Self::Real(thread) => drop(thread.join()),

@@ -5,22 +5,26 @@
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::super::contain::contain_store;
 use super::super::engine::Batch;
 use super::super::outbox::Outbox;
 use super::super::records::{HeadRecord, encode};
 use super::super::{Changes, Store, StoreError, keys};
-use super::queue::{Found, Waiting, Work};
-use super::{Durability, Shared, now};
+use super::Durability;
+use super::queue::{Found, Queue, Waiting, Work};
+use crate::world::clock::Instant;
+use crate::world::tasks::Step;
 
 /// In periodic durability, how long a commit may wait for the disk.
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(super) enum Stage {
     /// Changes were taken from the queue and applied.
     Applied,
     /// All that was applied became durable.
@@ -34,6 +38,16 @@ pub(crate) enum Stage {
     },
     /// All is committed and nothing is to come, or the disk has failed.
     Over,
+}
+
+impl From<Stage> for Step {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Applied | Stage::Durable | Stage::Released => Self::Done,
+            Stage::Idle { until } => Self::Idle(until),
+            Stage::Over => Self::Over,
+        }
+    }
 }
 
 /// Whom the loop calls.
@@ -53,8 +67,8 @@ enum Next<T> {
 }
 
 /// Commits what a [`Committer`](super::Committer) takes, one stage a step.
-pub(crate) struct CommitLoop<T> {
-    shared: Arc<Shared<T>>,
+pub(super) struct CommitLoop<T> {
+    queue: Arc<Mutex<Queue<T>>>,
     store: Store,
     durability: Durability,
     calls: Calls<T>,
@@ -78,7 +92,7 @@ impl<T> std::fmt::Debug for CommitLoop<T> {
 
 impl<T> CommitLoop<T> {
     pub(super) fn new(
-        shared: Arc<Shared<T>>,
+        queue: Arc<Mutex<Queue<T>>>,
         store: Store,
         durability: Durability,
         calls: Calls<T>,
@@ -89,29 +103,18 @@ impl<T> CommitLoop<T> {
             durable_event: store.last_event(),
             unsynced: None,
             next: Next::Take,
-            shared,
+            queue,
             store,
             durability,
             calls,
         })
     }
 
-    /// Goes through the stages until it is over, and waits in between.
-    pub(super) fn run(mut self) {
-        loop {
-            match self.step() {
-                Stage::Applied | Stage::Durable | Stage::Released => {}
-                Stage::Idle { .. } => self.wait(),
-                Stage::Over => return,
-            }
-        }
-    }
-
     /// Goes through one stage, if there is one to go through.
-    pub(crate) fn step(&mut self) -> Stage {
+    pub(super) fn step(&mut self) -> Stage {
         // What panics here would otherwise leave everybody waiting for ever.
         contain_store(|| self.advance()).unwrap_or_else(|error| {
-            let waiting = self.shared.queue.lock().abandon();
+            let waiting = self.queue.lock().abandon();
             let stopped = mem::replace(&mut self.next, Next::Nothing);
             drop((waiting, stopped));
             if let Some(failed) = self.calls.failed.take() {
@@ -142,9 +145,9 @@ impl<T> CommitLoop<T> {
 
     /// Takes what goes into the next commit and applies it.
     fn take(&mut self) -> Result<Stage, StoreError> {
-        let now = now();
+        let now = Instant::now();
         let found = {
-            let mut queue = self.shared.queue.lock();
+            let mut queue = self.queue.lock();
             if self.unsynced.is_none() {
                 queue.note_durable(now);
             }
@@ -180,19 +183,6 @@ impl<T> CommitLoop<T> {
         }
     }
 
-    /// Waits until there is something to do.
-    fn wait(&self) {
-        let mut queue = self.shared.queue.lock();
-        // Looked at again, under the lock that is given up only by waiting: nothing is missed.
-        match self.earlier(queue.due()) {
-            _ if queue.is_closed() => {}
-            None => self.shared.arrived.wait(&mut queue),
-            Some(until) => {
-                let _ = self.shared.arrived.wait_until(&mut queue, until);
-            }
-        }
-    }
-
     fn apply(&mut self, work: Vec<Waiting<T>>) -> Result<Vec<T>, StoreError> {
         let mut batch = Batch::default();
         let mut waiting = Vec::with_capacity(work.len());
@@ -222,7 +212,7 @@ impl<T> CommitLoop<T> {
         let store = &self.store.inner;
         store.applied.store(self.commit, Ordering::Release);
         store.engine.apply(batch)?;
-        self.unsynced.get_or_insert_with(now);
+        self.unsynced.get_or_insert_with(Instant::now);
         Ok(waiting)
     }
 
@@ -230,7 +220,7 @@ impl<T> CommitLoop<T> {
     fn is_disk_due(&self) -> bool {
         self.unsynced.is_some_and(|since| {
             self.durability == Durability::Commit
-                || now() >= since + PERIOD
+                || Instant::now() >= since + PERIOD
                 || self.outbox.is_far_from(self.durable_event)
         })
     }

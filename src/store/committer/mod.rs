@@ -14,16 +14,15 @@ mod stages;
 mod tests;
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::{Changes, Store, StoreError};
+use crate::world::clock::Instant;
+use crate::world::tasks::Thread;
 
-pub(crate) use commit_loop::CommitLoop;
-#[cfg(any(test, feature = "simulation"))]
-pub(crate) use commit_loop::Stage;
+use commit_loop::{Calls, CommitLoop};
 use queue::{Queue, Work};
 
 /// How long a change that nobody waits for may wait for others to go along with.
@@ -44,25 +43,15 @@ pub enum Durability {
 /// The queue has no bound of its own: whoever submits holds a permit of the hub's, and those are bounded.
 #[derive(Debug)]
 pub struct Committer<T> {
-    shared: Arc<Shared<T>>,
-    /// The thread of the commit loop; none where somebody else goes through its stages.
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug)]
-struct Shared<T> {
-    queue: Mutex<Queue<T>>,
-    /// Something is due sooner than what was there, or nothing more is to come.
-    arrived: Condvar,
-}
-
-/// The committer's clock.
-fn now() -> Instant {
-    Instant::now()
+    queue: Arc<Mutex<Queue<T>>>,
+    /// The thread of the commit loop; none where somebody else goes through its stages, or has ended it.
+    thread: Mutex<Option<Thread>>,
 }
 
 impl<T: Send + 'static> Committer<T> {
-    /// Starts a thread that commits. For the arguments see [`Committer::new`].
+    /// Starts a thread that commits. `before` may add to each commit. `release` gets what waited for a commit, in order,
+    /// once it is durable. `failed` is called once if the disk fails (or one of these panics): nothing is released from then
+    /// on, because nothing can be promised any more.
     ///
     /// # Errors
     /// When the outbox cannot be read or the thread cannot be started.
@@ -73,46 +62,29 @@ impl<T: Send + 'static> Committer<T> {
         release: impl FnMut(Vec<T>) + Send + 'static,
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let (committer, commit_loop) = Self::new(store, durability, before, release, failed)?;
-        let thread = thread::Builder::new()
-            .name("commit".to_owned())
-            .spawn(move || commit_loop.run())
-            .map_err(StoreError::Thread)?;
-        *committer.thread.lock() = Some(thread);
+        let calls = Calls {
+            before: Box::new(before),
+            release: Box::new(release),
+            failed: Some(Box::new(failed)),
+        };
+        let (mut committer, mut commit_loop) = Self::new(store, durability, calls)?;
+        let thread = Thread::start("commit", move || commit_loop.step().into());
+        committer.thread = Mutex::new(Some(thread.map_err(StoreError::Thread)?));
         Ok(committer)
     }
 }
 
 impl<T> Committer<T> {
-    /// A committer, and the loop that commits what it takes. `before` may add to each commit. `release` gets what waited
-    /// for a commit, in order, once it is durable. `failed` is called once if the disk fails (or one of these panics):
-    /// nothing is released from then on, because nothing can be promised any more.
-    ///
-    /// # Errors
-    /// When the outbox cannot be read.
-    pub(crate) fn new(
+    /// A committer, and the loop that commits what it takes once somebody goes through its stages.
+    fn new(
         store: &Store,
         durability: Durability,
-        before: impl FnMut(&mut Changes) + Send + 'static,
-        release: impl FnMut(Vec<T>) + Send + 'static,
-        failed: impl FnOnce(StoreError) + Send + 'static,
+        calls: Calls<T>,
     ) -> Result<(Self, CommitLoop<T>), StoreError> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new()),
-            arrived: Condvar::new(),
-        });
-        let commit_loop = CommitLoop::new(
-            Arc::clone(&shared),
-            store.clone(),
-            durability,
-            commit_loop::Calls {
-                before: Box::new(before),
-                release: Box::new(release),
-                failed: Some(Box::new(failed)),
-            },
-        )?;
+        let queue = Arc::new(Mutex::new(Queue::new()));
+        let commit_loop = CommitLoop::new(Arc::clone(&queue), store.clone(), durability, calls)?;
         let committer = Self {
-            shared,
+            queue,
             thread: Mutex::new(None),
         };
         Ok((committer, commit_loop))
@@ -142,38 +114,44 @@ impl<T> Committer<T> {
     }
 
     fn enqueue(&self, work: Work, waits: T, company: Duration) {
-        let now = now();
-        let put = self.shared.queue.lock().put(work, waits, now, company);
+        let put = self.queue.lock().put(work, waits, Instant::now(), company);
         // What is refused is dropped here, and not under the lock: whoever waits for it may submit something else then.
         if let Ok(true) = put {
-            self.shared.arrived.notify_one();
+            self.wake();
         }
     }
 
     /// For how long the oldest change waits that is not durable yet; `None` where all of them are. The answer waits neither
     /// for the disk nor for a commit.
     pub fn oldest_waiting(&self) -> Option<Duration> {
-        let oldest = self.shared.queue.lock().oldest()?;
-        Some(now().saturating_duration_since(oldest))
+        let oldest = self.queue.lock().oldest()?;
+        Some(oldest.elapsed())
     }
 
     /// For how long changes wait and none of them has become durable; `None` where none waits. Behind a disk that is only
     /// slow this stays short, however old the oldest of many changes becomes.
     pub fn stalled(&self) -> Option<Duration> {
         let (oldest, progress) = {
-            let queue = self.shared.queue.lock();
+            let queue = self.queue.lock();
             (queue.oldest()?, queue.progress())
         };
         let since = progress.map_or(oldest, |progress| oldest.max(progress));
-        Some(now().saturating_duration_since(since))
+        Some(since.elapsed())
     }
 
     /// Takes nothing more. What was submitted is committed; where that is done by a thread, this blocks until it is.
     pub fn finish(&self) {
-        self.shared.queue.lock().close();
-        self.shared.arrived.notify_one();
-        if let Some(thread) = self.thread.lock().take() {
-            let _ = thread.join();
+        self.queue.lock().close();
+        self.wake();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            thread.join();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &*self.thread.lock() {
+            thread.wake();
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What waits for a commit, in order, and how much of it one commit takes.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::pages::SEGMENT_BYTES;
 use super::super::{Changes, Store};
+use crate::world::clock::Instant;
 
 /// How many changes one commit takes at the most. In larger batches sled leaves so much of its log in use behind pages that
 /// came and went within one of them that the database grows without end (tried: joins and leaves, 1,000 at a time, keep 300
@@ -132,15 +133,6 @@ impl<T> Queue<T> {
     pub(super) fn abandon(&mut self) -> VecDeque<Waiting<T>> {
         self.closed = true;
         std::mem::take(&mut self.waiting)
-    }
-
-    /// When what waits is to be committed at the latest.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
     }
 
     /// Since when the oldest change waits that is not durable.

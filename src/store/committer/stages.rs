@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use rustix::io::Errno;
 
 use super::super::engine::memory::{Fault, Memory};
+use super::commit_loop::Stage;
 use super::*;
 
 /// A committer whose loop is gone through by hand.
@@ -25,9 +26,11 @@ impl Bench {
         let (committer, commit_loop) = Committer::new(
             &store,
             durability,
-            |_| {},
-            move |waiting| release.send(waiting).unwrap(),
-            move |error| fail.send(error).unwrap(),
+            Calls {
+                before: Box::new(|_| {}),
+                release: Box::new(move |waiting| release.send(waiting).unwrap()),
+                failed: Some(Box::new(move |error| fail.send(error).unwrap())),
+            },
         )
         .unwrap();
         Self {
@@ -104,7 +107,7 @@ fn in_periodic_durability_it_is_told_before_it_is_durable_and_durable_soon() {
     let Stage::Idle { until: Some(until) } = bench.commit_loop.step() else {
         panic!("the disk is to be seen to");
     };
-    assert!(until > now());
+    assert!(until > Instant::now());
     bench.committer.finish();
     bench.steps(&[Stage::Durable, Stage::Over]);
     assert_eq!(bench.memory.pending(), 0);
@@ -113,10 +116,10 @@ fn in_periodic_durability_it_is_told_before_it_is_durable_and_durable_soon() {
 #[test]
 fn what_is_in_no_hurry_is_due_at_its_time_or_with_another() {
     let mut bench = Bench::on(Memory::new(), Durability::Commit);
-    let begun = now();
+    let begun = Instant::now();
     bench.committer.submit_lazily(lease(1), 1);
     if let Stage::Idle { until } = bench.commit_loop.step() {
-        assert!(until >= Some(begun + COMPANY) && until <= Some(now() + COMPANY));
+        assert!(until >= Some(begun + COMPANY) && until <= Some(Instant::now() + COMPANY));
     }
     bench.submit(2);
     bench.steps(&[Stage::Applied, Stage::Durable, Stage::Released, IDLE]);

@@ -38,7 +38,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
-        thread::yield_now();
+        std::thread::yield_now();
     }
 }
 
