@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::hub::DISK_PATIENCE;
+use crate::hub::MAX_DISK_WAIT;
 
 use super::{Failure, admin, output};
 
@@ -66,7 +66,7 @@ fn show(status: &Value) -> String {
     line(
         "disk",
         match status["oldestWaitingSeconds"].as_f64() {
-            Some(age) if age > DISK_PATIENCE.as_secs_f64() => {
+            Some(age) if age > MAX_DISK_WAIT.as_secs_f64() => {
                 format!("BEHIND: a change has been waiting for {age:.0} s")
             }
             _ => "keeps up".to_owned(),

@@ -12,7 +12,7 @@ use crate::world::tasks;
 
 /// How long a change may wait for the disk before the server is no longer ready: longer than the pauses that flash makes
 /// for itself, and short enough for whoever sends clients elsewhere. Beyond it the disk hangs, or has too much to do.
-pub const DISK_PATIENCE: Duration = Duration::from_secs(5);
+pub const MAX_DISK_WAIT: Duration = Duration::from_secs(5);
 /// How often the log looks.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the size of the database may take to be found out.
@@ -46,7 +46,7 @@ impl Disk {
 
     /// The age of the oldest change that waits, where it is longer than it should ever be.
     pub fn waiting_too_long(&self) -> Option<Duration> {
-        self.oldest_waiting().filter(|age| *age > DISK_PATIENCE)
+        self.oldest_waiting().filter(|age| *age > MAX_DISK_WAIT)
     }
 
     /// What the database takes on disk, in bytes, if that can be told within a second. A disk that hangs keeps one thread

@@ -80,7 +80,7 @@ pub use crate::world::clock::rfc3339;
 pub use admission::{Admission, AdmissionError};
 pub use bucket::Bucket;
 pub use connection::{ClientInfo, Connection};
-pub use disk::{DISK_PATIENCE, Disk};
+pub use disk::{Disk, MAX_DISK_WAIT};
 pub use disk_space::DiskWatch;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};

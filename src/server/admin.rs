@@ -71,14 +71,14 @@ pub enum AdminError {
 
 /// The socket, listening. Its file goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
     /// The file's device and number: another server may have put its own in its place.
     file: (u64, u64),
 }
 
-impl Door {
+impl AdminSocket {
     /// Makes the socket, in place of one that a server which is no more has left behind.
     pub(super) fn open(path: &Path) -> Result<Self, AdminError> {
         let io = |error| AdminError::Io {
@@ -141,7 +141,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for AdminSocket {
     fn drop(&mut self) {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|there| (there.dev(), there.ino()) == self.file);

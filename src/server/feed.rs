@@ -28,7 +28,7 @@ const CHUNKS: usize = 2;
 const GREETING: &[u8] = b"retry: 2000\n\n";
 
 /// What a request asks for.
-struct Wish {
+struct Wanted {
     kinds: EventKinds,
     start: FeedStart,
     follow: bool,
@@ -36,17 +36,17 @@ struct Wish {
 
 /// Answers with a stream that goes on until the reader leaves or the server stops.
 pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Answer {
-    let wish = match wish(request) {
-        Ok(wish) => wish,
+    let wanted = match wanted(request) {
+        Ok(wanted) => wanted,
         Err(refused) => return refusal(&refused),
     };
-    if !shared.hub.keep_for_feed(wish.kinds).await {
+    if !shared.hub.keep_for_feed(wanted.kinds).await {
         return unavailable("SERVER_STOPPING", "the server is stopping");
     }
     let outbox: Arc<dyn Outbox> = Arc::clone(shared.hub.outbox()) as _;
-    let feed = Feed::open(outbox, wish.kinds, wish.start, wish.follow);
+    let feed = Feed::open(outbox, wanted.kinds, wanted.start, wanted.follow);
     let (sender, channel) = Channel::new(CHUNKS);
-    tokio::spawn(run(Arc::clone(shared), feed, wish.kinds, sender));
+    tokio::spawn(run(Arc::clone(shared), feed, wanted.kinds, sender));
     let mut answer = Response::new(Body::Right(channel));
     let headers = answer.headers_mut();
     headers.insert(
@@ -57,7 +57,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     answer
 }
 
-fn wish(request: &Request<Incoming>) -> Result<Wish, Refusal> {
+fn wanted(request: &Request<Incoming>) -> Result<Wanted, Refusal> {
     let query = request.uri().query();
     let kinds = match body::parameter(query, "types") {
         None => EventKinds::ALL,
@@ -88,7 +88,7 @@ fn wish(request: &Request<Incoming>) -> Result<Wish, Refusal> {
             return Err(Refusal::invalid("parameter `follow` must be true or false"));
         }
     };
-    Ok(Wish {
+    Ok(Wanted {
         kinds,
         start,
         follow,

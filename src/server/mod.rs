@@ -202,7 +202,7 @@ pub async fn run(
         .presence
         .channel_bytes
         .max(config.limits.data_bytes as u64);
-    let patience = usize::try_from(largest.saturating_mul(2)).unwrap_or(usize::MAX);
+    let queue_bytes = usize::try_from(largest.saturating_mul(2)).unwrap_or(usize::MAX);
     let tls = Arc::new(tls::Tls::load(
         &config.tls.certificate,
         &config.tls.private_key,
@@ -249,13 +249,13 @@ pub async fn run(
         accepting.spawn(listener::accept(Arc::clone(&shared), listener));
     }
     if let Some(path) = &config.admin.socket {
-        accepting.spawn(admin::Door::open(path)?.serve(Arc::clone(&shared)));
+        accepting.spawn(admin::AdminSocket::open(path)?.serve(Arc::clone(&shared)));
     }
     let _ = shared.addresses.set(addresses.clone());
     accepting.spawn(Arc::clone(&shared.entrance).report());
     accepting.spawn(Arc::clone(&tls).watch());
-    accepting.spawn(systemd::attend(Arc::clone(&hub)));
-    pressure::watch(&hub, patience)?;
+    accepting.spawn(systemd::keep_told(Arc::clone(&hub)));
+    pressure::watch(&hub, queue_bytes)?;
     accepting.spawn(starts.clone().prove());
     hub.ready();
     for address in &addresses {

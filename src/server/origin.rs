@@ -39,11 +39,11 @@ impl Finished {
         }
     }
 
-    /// Somebody of this origin has finished; what is older than `patience` does not count any more.
-    pub(super) fn note(&mut self, origin: Origin, now: Instant, patience: Duration) {
+    /// Somebody of this origin has finished; what is older than `longest_silence` does not count any more.
+    pub(super) fn note(&mut self, origin: Origin, now: Instant, longest_silence: Duration) {
         self.last.insert(origin, now);
         if self.last.len() > self.sweep_at {
-            self.last.retain(|_, last| *last + patience > now);
+            self.last.retain(|_, last| *last + longest_silence > now);
             // With as many again to come before the next sweep, each pays for a constant part of it.
             self.sweep_at = self.least.max(2 * self.last.len());
         }
@@ -71,14 +71,14 @@ mod tests {
     #[test]
     fn a_sweep_is_paid_for_by_as_many_as_it_looks_at() {
         let now = Instant::now();
-        let patience = Duration::from_secs(2);
+        let longest_silence = Duration::from_secs(2);
         let mut finished = Finished::new(64);
         let (mut sweeps, mut before) = (0, 64);
         for number in 0..10_000u32 {
             finished.note(
                 Origin::of(IpAddr::from(number.to_be_bytes())),
                 now,
-                patience,
+                longest_silence,
             );
             sweeps +=
                 usize::from(std::mem::replace(&mut before, finished.sweep_at) != finished.sweep_at);
@@ -87,12 +87,12 @@ mod tests {
         assert_eq!(finished.last.len(), 10_000);
         assert!((1..=8).contains(&sweeps), "{sweeps}");
         // Later they are, and it is as it was.
-        let later = now + patience;
+        let later = now + longest_silence;
         for number in 0..10_000u32 {
             finished.note(
                 Origin::of(IpAddr::from((!number).to_be_bytes())),
                 later,
-                patience,
+                longest_silence,
             );
         }
         assert_eq!(finished.last.len(), 10_000);

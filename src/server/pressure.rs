@@ -46,7 +46,7 @@ pub(super) fn watch(hub: &Arc<Hub>, bytes: usize) -> io::Result<()> {
     std::thread::Builder::new()
         .name("memory".into())
         .spawn(move || {
-            if let Err(error) = heed(&hub, bytes, &path) {
+            if let Err(error) = drop_under_pressure(&hub, bytes, &path) {
                 warn!(file = %path.display(), %error, "memory pressure is not watched");
             }
         })?;
@@ -54,7 +54,7 @@ pub(super) fn watch(hub: &Arc<Hub>, bytes: usize) -> io::Result<()> {
 }
 
 /// Until the hub is gone.
-fn heed(hub: &Weak<Hub>, bytes: usize, path: &Path) -> io::Result<()> {
+fn drop_under_pressure(hub: &Weak<Hub>, bytes: usize, path: &Path) -> io::Result<()> {
     let mut source = Source::open(path)?;
     let mut logged: Option<Instant> = None;
     loop {

@@ -262,7 +262,7 @@ impl<S: Wire> Session<'_, S> {
                     return Err(Over(None));
                 }
                 Due::Look => {}
-                Due::Client(need) => self.attend(need, now)?,
+                Due::Client(need) => self.find_out(need, now)?,
             }
         }
         self.timer.as_mut().reset(self.deadlines.next());
@@ -270,7 +270,7 @@ impl<S: Wire> Session<'_, S> {
     }
 
     /// Finds out whether the client is still there.
-    fn attend(&mut self, need: Need, now: Instant) -> Result<(), Over> {
+    fn find_out(&mut self, need: Need, now: Instant) -> Result<(), Over> {
         let need = match need {
             Need::Ping => {
                 self.socket.ping();
@@ -391,7 +391,7 @@ impl Ahead {
 /// The closing handshake: our close frame (or the answer to theirs) goes out, theirs comes in, and the stream ends, on our
 /// side first.
 async fn close<S: Wire>(socket: &mut Socket<S>, reason: Option<CloseReason>) {
-    let patience = match reason {
+    let limit = match reason {
         Some(CloseReason::SlowConsumer) => SLOW_CLOSE_TIMEOUT,
         _ => CLOSE_TIMEOUT,
     };
@@ -405,7 +405,7 @@ async fn close<S: Wire>(socket: &mut Socket<S>, reason: Option<CloseReason>) {
         reason,
         Some(CloseReason::TooBig | CloseReason::Protocol | CloseReason::InvalidText)
     );
-    let _ = timeout(patience, async {
+    let _ = timeout(limit, async {
         poll_fn(|cx| socket.poll_drain(cx)).await.ok()?;
         if reason.is_some() && intelligible {
             // Until they have answered, what they send is thrown away.

@@ -14,7 +14,7 @@ use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 use tracing::warn;
 
-use crate::hub::{DISK_PATIENCE, Hub};
+use crate::hub::{Hub, MAX_DISK_WAIT};
 
 /// How often the status is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ pub(super) fn stopping(hub: &Hub) {
 }
 
 /// Keeps the status up to date and the watchdog quiet, for ever.
-pub(super) async fn attend(hub: Arc<Hub>) {
+pub(super) async fn keep_told(hub: Arc<Hub>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
@@ -137,7 +137,7 @@ pub(super) async fn attend(hub: Arc<Hub>) {
     // A disk may hang for a while, or be slow: as long as anything gets there, all is well. Two thirds of the limit, and the
     // limit itself after the last word, are more than it takes one that comes back by itself; for another one only a new
     // start, or whoever hears of it, can do something.
-    let patience = watchdog.map_or(Duration::MAX, |limit| limit / 3 * 2);
+    let longest = watchdog.map_or(Duration::MAX, |limit| limit / 3 * 2);
     let mut told = String::new();
     loop {
         tokio::time::sleep(pause).await;
@@ -145,9 +145,9 @@ pub(super) async fn attend(hub: Arc<Hub>) {
             && hub
                 .disk()
                 .stalled()
-                .is_none_or(|stalled| stalled <= patience);
+                .is_none_or(|stalled| stalled <= longest);
         let now = match hub.disk().oldest_waiting() {
-            Some(age) if age > patience.min(DISK_PATIENCE) => {
+            Some(age) if age > longest.min(MAX_DISK_WAIT) => {
                 let serving = status(&hub);
                 format!("Waiting for the disk for {} s. {serving}", age.as_secs())
             }

@@ -1,7 +1,7 @@
 //! A room with a bounded number of places, and who gives way when they are all taken.
 //!
 //! It knows of each guest where it comes from and since when it has been silent. When somebody is wanted to give way, it
-//! is one of those who have been silent for the room's patience: of the origin that has most of them, the one that has
+//! is one of those who have been silent for longer than the room allows: of the origin that has most of them, the one that has
 //! been silent longest. Whoever makes progress, or is being served, is never asked.
 //!
 //! Where `kin` counts, nobody gives way while others of its origin finish what they came for: when thousands of clients in
@@ -9,7 +9,7 @@
 //! Progress short of that excuses only whoever makes it: a byte now and then costs nothing, and would excuse thousands.
 //!
 //! Somebody may also *wait* for a place in the next room. That is no silence, but one origin's many cannot shut the others
-//! out by it: beyond an origin's share they give way like the silent ones, after these and after twice the patience, and
+//! out by it: beyond an origin's share they give way like the silent ones, after these and after twice as long, and
 //! kin counts.
 //!
 //! Pure: every call brings the time. A room is behind a lock that all connections share on their way in, so all it does
@@ -34,7 +34,7 @@ pub(super) type GuestId = u64;
 #[derive(Debug)]
 pub(super) struct WaitingRoom<B> {
     places: usize,
-    patience: Duration,
+    longest_silence: Duration,
     /// Whether kin counts for everybody; for those who wait it always does.
     of_kin: bool,
     finished: Finished,
@@ -70,11 +70,11 @@ pub(super) enum Way<B> {
 }
 
 impl<B: Clone> WaitingRoom<B> {
-    /// A room of `places`, whose guests may be asked to give way after a silence of `patience`.
-    pub(super) fn new(places: usize, patience: Duration) -> Self {
+    /// A room of `places`, whose guests may be asked to give way after a silence of `longest_silence`.
+    pub(super) fn new(places: usize, longest_silence: Duration) -> Self {
         Self {
             places,
-            patience,
+            longest_silence,
             of_kin: false,
             finished: Finished::new(2 * places),
             guests: HashMap::new(),
@@ -85,10 +85,10 @@ impl<B: Clone> WaitingRoom<B> {
     }
 
     /// The same, where kin counts for everybody.
-    pub(super) fn of_kin(places: usize, patience: Duration) -> Self {
+    pub(super) fn of_kin(places: usize, longest_silence: Duration) -> Self {
         Self {
             of_kin: true,
-            ..Self::new(places, patience)
+            ..Self::new(places, longest_silence)
         }
     }
 
@@ -117,7 +117,7 @@ impl<B: Clone> WaitingRoom<B> {
 
     /// Somebody of this origin has finished what it came for, here or elsewhere.
     pub(super) fn finish(&mut self, origin: Origin, now: Instant) {
-        self.finished.note(origin, now, self.patience);
+        self.finished.note(origin, now, self.longest_silence);
     }
 
     /// It has made progress, and waits for a place elsewhere. Returns whether it was asked to give way; it stays then.
@@ -177,7 +177,13 @@ impl<B: Clone> WaitingRoom<B> {
                     continue;
                 }
                 // Its kin may have made progress since it was found.
-                let due = due(guest, since, self.of_kin, &self.finished, self.patience);
+                let due = due(
+                    guest,
+                    since,
+                    self.of_kin,
+                    &self.finished,
+                    self.longest_silence,
+                );
                 if due > now {
                     self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
                 } else {
@@ -202,7 +208,13 @@ impl<B: Clone> WaitingRoom<B> {
             let Some(since) = guest.silent_since else {
                 continue;
             };
-            let due = due(guest, since, self.of_kin, &self.finished, self.patience);
+            let due = due(
+                guest,
+                since,
+                self.of_kin,
+                &self.finished,
+                self.longest_silence,
+            );
             if due > now {
                 self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
             } else {
@@ -230,8 +242,8 @@ impl<B: Clone> WaitingRoom<B> {
             self.earliest = Some(now);
             ranked.truncate(BATCH);
         } else if spared {
-            // One after the other comes to the end of its patience, within its share: not each is worth a look.
-            let pause = now + self.patience / 8;
+            // One after the other comes to the end of its time, within its share: not each is worth a look.
+            let pause = now + self.longest_silence / 8;
             self.earliest = self.earliest.map(|earliest| earliest.max(pause));
         }
         let next = ranked.into_iter().rev();
@@ -240,7 +252,7 @@ impl<B: Clone> WaitingRoom<B> {
 
     /// Somebody is silent from `now` on, and may have to give way one day.
     fn note_silence(&mut self, now: Instant) {
-        let due = now + self.patience;
+        let due = now + self.longest_silence;
         self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
     }
 
@@ -263,11 +275,17 @@ fn due<B>(
     since: Instant,
     of_kin: bool,
     finished: &Finished,
-    patience: Duration,
+    longest_silence: Duration,
 ) -> Instant {
-    let due = since + if guest.waits { 2 * patience } else { patience };
+    let due = since
+        + if guest.waits {
+            2 * longest_silence
+        } else {
+            longest_silence
+        };
     let kin = (of_kin || guest.waits).then(|| finished.last(guest.origin));
-    kin.flatten().map_or(due, |last| due.max(last + patience))
+    kin.flatten()
+        .map_or(due, |last| due.max(last + longest_silence))
 }
 
 #[cfg(test)]

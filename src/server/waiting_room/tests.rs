@@ -127,7 +127,7 @@ fn many_give_way_in_the_order_of_one_after_the_other() {
 }
 
 #[test]
-fn nobody_gives_way_before_the_patience_is_over_nor_while_served() {
+fn nobody_gives_way_before_it_has_been_silent_for_too_long_nor_while_served() {
     let start = Instant::now();
     let mut room = room(&[(1, v4(1), start), (2, v4(1), start)]);
     let early = start + PATIENCE / 2;
