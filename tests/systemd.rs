@@ -4,41 +4,38 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
+
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/signals.rs"]
+mod signals;
+
+use process::Process;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall");
 /// How long anything may take. It is waited for, not slept through.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A server that ends with its test.
-struct Server(Child);
-
-impl Server {
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    /// Stops it as systemd would.
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
-        assert!(self.0.wait().unwrap().success());
-    }
+/// Says why something is not tried, also where the test passes, whose output nobody sees.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Stops a server as systemd would.
+fn stop(server: Process) {
+    server.signal(Signal::TERM);
+    let (status, said) = server.ended();
+    assert!(status.success(), "{said}");
 }
 
 /// `rollcall serve --dev`, to which nothing was handed over.
@@ -46,7 +43,7 @@ fn serve(dir: &Path, listen: SocketAddr) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["serve", "--dev", "--dev-dir"]).arg(dir);
     command.args(["--listen", &listen.to_string()]);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 
@@ -58,7 +55,7 @@ fn serve_on(dir: &Path, listen: SocketAddr, socket: OwnedFd) -> Command {
     let plain = serve(dir, listen);
     command.args(["-c", script, "sh", PROGRAM]);
     command.args(plain.get_args());
-    command.stdin(socket).stdout(Stdio::null());
+    command.stdin(socket);
     command
 }
 
@@ -70,7 +67,7 @@ struct Manager {
 impl Manager {
     fn at(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
         Self { socket }
     }
 
@@ -96,7 +93,7 @@ impl Manager {
 
     /// The first message that has `line`.
     fn wait_for(&self, line: &str) -> Vec<String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + DEADLINE;
         while Instant::now() < deadline {
             let message = self.next();
             if message.iter().any(|l| l == line) {
@@ -114,7 +111,7 @@ fn systemd_hears_of_start_life_reload_and_stop() {
     let mut command = serve(&temp.path().join("dev"), "127.0.0.1:0".parse().unwrap());
     command.env("NOTIFY_SOCKET", temp.path().join("notify"));
     command.env("WATCHDOG_USEC", "200000");
-    let server = Server(command.spawn().unwrap());
+    let server = Process::follow(&mut command);
 
     let serving = "STATUS=Serving 0 connections in 0 channels";
     assert_eq!(manager.next(), ["READY=1", serving]);
@@ -122,7 +119,7 @@ fn systemd_hears_of_start_life_reload_and_stop() {
     for _ in 0..3 {
         let begun = Instant::now();
         manager.wait_for("WATCHDOG=1");
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < DEADLINE);
     }
 
     server.signal(Signal::HUP);
@@ -136,12 +133,12 @@ fn systemd_hears_of_start_life_reload_and_stop() {
         manager.wait_for("STOPPING=1"),
         ["STOPPING=1", "STATUS=Closing 0 connections"]
     );
-    server.stop();
+    stop(server);
 }
 
 /// Speaks plain HTTP, which the server answers in plain HTTP: that it must be TLS.
 fn is_served(mut early: TcpStream) {
-    early.set_read_timeout(Some(PATIENCE)).unwrap();
+    early.set_read_timeout(Some(DEADLINE)).unwrap();
     early
         .write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
         .unwrap();
@@ -161,9 +158,9 @@ fn who_connects_while_the_server_is_down_is_served_when_it_is_up() {
         let early = TcpStream::connect(address).unwrap();
         let socket = socket.try_clone().unwrap().into();
         let mut command = serve_on(temp.path(), taken.local_addr().unwrap(), socket);
-        let server = Server(command.spawn().unwrap());
+        let server = Process::follow(&mut command);
         is_served(early);
-        server.stop();
+        stop(server);
     }
 }
 
@@ -177,17 +174,12 @@ fn what_is_no_listening_socket_is_refused() {
     };
     let (stream, _other) = UnixStream::pair().unwrap();
     for socket in [OwnedFd::from(connected), OwnedFd::from(stream)] {
-        let Output { status, stderr, .. } = serve_on(temp.path(), any, socket)
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8(stderr).unwrap();
+        let mut command = serve_on(temp.path(), any, socket);
+        let (status, said) = Process::follow(&mut command).ended();
         // A configuration error: to start again would not mend it.
-        assert_eq!(status.code(), Some(2), "{stderr}");
-        assert!(
-            stderr.contains("the socket 1 (wss) that systemd handed over cannot be used"),
-            "{stderr}"
-        );
+        assert_eq!(status.code(), Some(2), "{said}");
+        let refusal = "the socket 1 (wss) that systemd handed over cannot be used";
+        assert!(said.contains(refusal), "{said}");
     }
 }
 
@@ -207,18 +199,12 @@ fn a_shortage_of_memory_is_heeded() {
     let mut command = serve(&temp.path().join("dev"), "127.0.0.1:0".parse().unwrap());
     command.env("NOTIFY_SOCKET", temp.path().join("notify"));
     command.env("MEMORY_PRESSURE_WATCH", &pressure);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let stderr = child.stderr.take().unwrap();
-    let server = Server(child);
+    let server = Process::follow(&mut command);
     manager.wait_for("READY=1");
     told.write_all(b"x").unwrap();
-    let heeded = BufReader::new(stderr)
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line.contains("memory is short") && line.contains("dropped=0"));
-    assert!(heeded);
-    // Nobody reads its log any more, which must not matter.
-    server.stop();
+    let heeded = server.wait_for("memory is short");
+    assert!(heeded.contains("dropped=0"), "{heeded}");
+    stop(server);
 }
 
 /// A service whose starts are counted, as systemd would start it.
@@ -245,17 +231,18 @@ impl Service {
         command
     }
 
-    fn start(&self) -> Server {
+    fn start(&self) -> Process {
         let any = "127.0.0.1:0".parse().unwrap();
-        Server(self.command(any).spawn().unwrap())
+        Process::follow(&mut self.command(any))
     }
 
     /// A start that fails, and how long it took.
     fn fail(&self) -> Duration {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let begun = Instant::now();
-        let status = self.command(taken.local_addr().unwrap()).status().unwrap();
-        assert_eq!(status.code(), Some(1));
+        let failed = Process::follow(&mut self.command(taken.local_addr().unwrap()));
+        let (status, said) = failed.ended();
+        assert_eq!(status.code(), Some(1), "{said}");
         begun.elapsed()
     }
 
@@ -300,25 +287,24 @@ fn a_start_that_follows_failed_ones_waits_first_and_longer_each_time() {
     let (_, status) = service.waits();
     assert!(status.starts_with("Waiting 8 s"), "{status}");
     let begun = Instant::now();
-    server.stop();
+    stop(server);
     assert!(begun.elapsed() < Duration::from_secs(4));
     assert!(!service.file().exists());
     let server = service.start();
     assert_eq!(service.manager.next()[0], "READY=1");
-    server.stop();
+    stop(server);
 }
 
 #[test]
 fn a_start_that_dies_soon_after_it_was_ready_counts_as_failed() {
     let service = Service::new();
-    let mut server = service.start();
+    let server = service.start();
     assert_eq!(service.manager.next()[0], "READY=1");
-    server.0.kill().unwrap();
-    server.0.wait().unwrap();
+    drop(server);
     let server = service.start();
     assert_eq!(service.waits().1, "Waiting 2 s, after 1 start that failed");
     service.manager.wait_for("READY=1");
-    server.stop();
+    stop(server);
 }
 
 #[test]
@@ -341,13 +327,13 @@ fn no_file_of_failed_starts_stops_a_start() {
         std::fs::write(service.file(), content).unwrap();
         let server = service.start();
         assert_eq!(service.waits().1, said);
-        server.stop();
+        stop(server);
     }
     // It can be neither read nor written: there is nothing to go by, and nothing to wait for.
     std::fs::create_dir(service.file()).unwrap();
     let server = service.start();
     assert_eq!(service.manager.next()[0], "READY=1");
-    server.stop();
+    stop(server);
 }
 
 #[test]
@@ -358,21 +344,21 @@ fn where_systemd_starts_something_else_nothing_waits() {
     let mut command = service.command(any);
     // It started the shell that starts us, say.
     command.env("SYSTEMD_EXEC_PID", "1");
-    let server = Server(command.spawn().unwrap());
+    let server = Process::follow(&mut command);
     assert_eq!(service.manager.next()[0], "READY=1");
-    server.stop();
+    stop(server);
     let mut command = service.command(any);
     command.env_remove("RUNTIME_DIRECTORY");
-    let server = Server(command.spawn().unwrap());
+    let server = Process::follow(&mut command);
     assert_eq!(service.manager.next()[0], "READY=1");
-    server.stop();
+    stop(server);
     assert_eq!(std::fs::read(service.file()).unwrap(), b"5");
 }
 
 #[test]
 fn the_watchdog_is_not_told_that_all_is_well_while_the_disk_hangs() {
     if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("SKIPPED: strace is not installed");
+        skipped("strace is not installed");
         return;
     }
     let temp = TempDir::new().unwrap();
@@ -381,41 +367,28 @@ fn the_watchdog_is_not_told_that_all_is_well_while_the_disk_hangs() {
     let mut command = serve(&dev, "127.0.0.1:0".parse().unwrap());
     command.env("NOTIFY_SOCKET", temp.path().join("notify"));
     command.env("WATCHDOG_USEC", "3000000");
-    let server = Server(command.spawn().unwrap());
+    let server = Process::follow(&mut command);
     manager.wait_for("READY=1");
     manager.wait_for("WATCHDOG=1");
 
     let delay = "inject=fdatasync:delay_enter=60000000";
-    let mut strace = Command::new("strace")
-        .args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=fdatasync",
-            "-e",
-            delay,
-        ])
-        .args(["-p", &server.0.id().to_string()])
-        .stderr(Stdio::piped())
-        .spawn()
-        .map(Server)
-        .unwrap();
-    let mut said = BufReader::new(strace.0.stderr.take().unwrap()).lines();
-    if !said.any(|line| line.is_ok_and(|line| line.contains("attached"))) {
-        eprintln!("SKIPPED: strace may not look on here");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", "trace=fdatasync"]);
+    strace.args(["-e", delay, "-p", &server.id().to_string()]);
+    let strace = Process::start(&mut strace);
+    if strace.line("attached").is_none() {
+        skipped("strace may not look on here");
         return;
     }
     // Somebody comes, which must be on disk.
     let mut join = Command::new(PROGRAM);
     join.args(["join", "presence.a", "--uid", "Jim", "--dev-dir"]);
-    join.arg(&dev).stdin(Stdio::piped()).stdout(Stdio::null());
-    let _jim = Server(join.spawn().unwrap());
+    let _jim = Process::start(join.arg(&dev));
     let is_waiting = |message: &[String]| {
         let mut lines = message.iter();
         lines.any(|line| line.starts_with("STATUS=Waiting for the disk for "))
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     while !is_waiting(&manager.next()) {
         assert!(Instant::now() < deadline, "it looks well for too long");
     }
@@ -425,7 +398,7 @@ fn the_watchdog_is_not_told_that_all_is_well_while_the_disk_hangs() {
         assert!(!message.contains(&"WATCHDOG=1".to_owned()), "{message:?}");
     }
     strace.signal(Signal::TERM);
-    strace.0.wait().unwrap();
+    strace.ended();
     manager.wait_for("WATCHDOG=1");
     drop(server);
 }

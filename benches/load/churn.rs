@@ -33,12 +33,12 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         "{} joins and as many leaves, with {} members present",
         options.pairs, options.present
     ));
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
+    let server = Arc::new(Server::start(place, &Settings::default())?);
     let _present = crowd::connect(&server, 0..options.present, |n| {
         vec![format!("presence.present-{}", n / 10)]
     })
     .await?;
-    let written = server.process().written()?;
+    let written = server.written();
     let churning = crowd::connect(
         &server,
         options.present..options.present + options.connections,
@@ -71,7 +71,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     figure("joins and leaves", per_second(changes, took), "");
     figure(
         "written to the disk",
-        mebibytes(server.process().written()? - written),
+        mebibytes(server.written() - written),
         "",
     );
     figure(
@@ -82,7 +82,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     figure("the most it was", mebibytes(largest), "");
     figure("files in blobs", blobs(&server.data())?, "0");
     let mut server = Arc::into_inner(server).ok_or("somebody still uses the server")?;
-    server.crash_and_start().await?;
+    server.crash_and_start();
     figure(
         "until ready after a crash",
         millis(server.time_to_ready()),

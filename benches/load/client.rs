@@ -5,13 +5,8 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
 
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -19,15 +14,17 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::Result;
+use crate::harness::{Requests, connector, handshake, put_frame, requests, upgrade};
 
 /// How much is read at a time, in bytes.
 const READ: usize = 16 * 1024;
+/// Zeros, which change nothing.
+const NO_MASK: [u8; 4] = [0; 4];
 
 /// Where the server is, and how to trust it.
 #[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
-    name: ServerName<'static>,
     connector: TlsConnector,
     /// The receive buffer that a client asks the system for, where it is not the usual one.
     pub(crate) receive_buffer: Option<u32>,
@@ -53,23 +50,12 @@ pub(crate) struct Client {
 
 impl Target {
     /// A server whose certificate is among `roots`. Every connection is a full handshake.
-    pub(crate) fn new(address: SocketAddr, roots: RootCertStore) -> Result<Self> {
-        let mut provider = aws_lc_rs::default_provider();
-        // As browsers do, and unlike rustls.
-        provider
-            .cipher_suites
-            .sort_by_key(|suite| *suite != aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256);
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.resumption = rustls::client::Resumption::disabled();
-        Ok(Self {
+    pub(crate) fn new(address: SocketAddr, roots: &RootCertStore) -> Self {
+        Self {
             address,
-            name: ServerName::try_from("localhost")?,
-            connector: TlsConnector::from(Arc::new(config)),
+            connector: connector(roots),
             receive_buffer: None,
-        })
+        }
     }
 
     async fn stream(&self) -> Result<TlsStream<TcpStream>> {
@@ -78,31 +64,12 @@ impl Target {
             socket.set_recv_buffer_size(bytes)?;
         }
         let stream = socket.connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        Ok(self.connector.connect(self.name.clone(), stream).await?)
+        Ok(handshake(&self.connector, stream).await?)
     }
 
     /// A connection for requests one after the other.
-    pub(crate) async fn http(&self) -> Result<SendRequest<String>> {
-        let stream = TokioIo::new(self.stream().await?);
-        let (requests, connection) = hyper::client::conn::http1::handshake(stream).await?;
-        tokio::spawn(connection);
-        Ok(requests)
-    }
-
-    /// A request of the server HTTP API; returns the answer's body.
-    pub(crate) async fn get(&self, path: &str, key: &str) -> Result<String> {
-        let mut stream = self.stream().await?;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        match answer.split_once("\r\n\r\n") {
-            Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
-            _ => Err(format!("GET {path}: {answer}").into()),
-        }
+    pub(crate) async fn http(&self) -> Result<Requests> {
+        Ok(requests(self.stream().await?).await?)
     }
 }
 
@@ -110,11 +77,7 @@ impl Client {
     /// Connects, and waits for the server's first frame.
     pub(crate) async fn connect(target: &Target, token: &str) -> Result<Self> {
         let mut stream = target.stream().await?;
-        let request = format!(
-            "GET /v1?token={token} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(upgrade(token).as_bytes()).await?;
         let mut client = Self {
             stream,
             introduction: String::new(),
@@ -162,6 +125,7 @@ impl Client {
             put_frame(
                 &mut pong,
                 0x8a,
+                NO_MASK,
                 self.buffer.get(payload).unwrap_or_default(),
             );
             self.stream.write_all(&pong).await?;
@@ -221,18 +185,18 @@ impl Client {
     pub(crate) async fn send(&mut self, texts: &[String]) -> Result<()> {
         let mut frames = Vec::new();
         for text in texts {
-            put_frame(&mut frames, 0x81, text.as_bytes());
+            put_frame(&mut frames, 0x81, NO_MASK, text.as_bytes());
         }
         Ok(self.stream.write_all(&frames).await?)
     }
 
     pub(crate) async fn subscribe(&mut self, channels: &[String]) -> Result<()> {
-        self.send(&requests("subscribe", channels)).await?;
+        self.send(&frames("subscribe", channels)).await?;
         self.expect_many("hotsock.subscribed", channels.len()).await
     }
 
     pub(crate) async fn unsubscribe(&mut self, channels: &[String]) -> Result<()> {
-        self.send(&requests("unsubscribe", channels)).await?;
+        self.send(&frames("unsubscribe", channels)).await?;
         self.expect_many("hotsock.unsubscribed", channels.len())
             .await
     }
@@ -240,7 +204,7 @@ impl Client {
     /// Says goodbye and waits until the server has hung up.
     pub(crate) async fn close(mut self) -> Result<()> {
         let mut frame = Vec::new();
-        put_frame(&mut frame, 0x88, &1000_u16.to_be_bytes());
+        put_frame(&mut frame, 0x88, NO_MASK, &1000_u16.to_be_bytes());
         self.stream.write_all(&frame).await?;
         while self.read().await.is_ok() {
             self.unread = 0..0;
@@ -286,7 +250,7 @@ pub(crate) fn is(text: &[u8], event: &str) -> bool {
         .is_some_and(|rest| rest.first() == Some(&b'"'))
 }
 
-fn requests(verb: &str, channels: &[String]) -> Vec<String> {
+fn frames(verb: &str, channels: &[String]) -> Vec<String> {
     channels
         .iter()
         .map(|channel| format!(r#"{{"event":"hotsock.{verb}","channel":"{channel}"}}"#))
@@ -308,22 +272,4 @@ fn header(bytes: &[u8]) -> Option<(u8, usize, usize)> {
         }
         short => Some((opcode, 2, short.into())),
     }
-}
-
-/// Appends a client's frame.
-fn put_frame(frames: &mut Vec<u8>, first: u8, payload: &[u8]) {
-    frames.push(first);
-    match u16::try_from(payload.len()) {
-        Ok(length @ 0..126) => frames.push(0x80 | length as u8),
-        Ok(length) => {
-            frames.push(0x80 | 126);
-            frames.extend(length.to_be_bytes());
-        }
-        Err(_) => {
-            frames.push(0x80 | 127);
-            frames.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    frames.extend([0; 4]);
-    frames.extend(payload);
 }

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::server::Server;
 
 /// How long everything that is done at once may take; a run is bounded.
-const PATIENCE: Duration = Duration::from_secs(300);
+const DONE_WITHIN: Duration = Duration::from_secs(300);
 /// How many connections are on their way in at once.
 const CONNECTING: usize = 32;
 
@@ -35,9 +35,9 @@ where
         outcomes.sort_unstable_by_key(|(n, _)| *n);
         Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     };
-    timeout(PATIENCE, all)
+    timeout(DONE_WITHIN, all)
         .await
-        .map_err(|_| format!("not done after {PATIENCE:?}"))?
+        .map_err(|_| format!("not done after {DONE_WITHIN:?}"))?
 }
 
 /// Connects clients named by their number, and has each subscribed to the channels of its number.

@@ -30,19 +30,18 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         algorithm: options.algorithm,
         ..Settings::default()
     };
-    let server = Arc::new(Server::start(place, &settings).await?);
+    let server = Arc::new(Server::start(place, &settings)?);
     title(&format!(
         "{} cycles of connect, token ({}), join, leave, {} at once",
         options.count, options.algorithm, options.at_once
     ));
     cycle(&server, options.count / 10, options.at_once).await?;
-    let process = server.process();
-    let (cpu, commits, begun) = (process.cpu()?, server.commits()?, Instant::now());
+    let (cpu, commits, begun) = (server.cpu(), server.commits()?, Instant::now());
     cycle(&server, options.count, options.at_once).await?;
     let took = begun.elapsed();
     // The last goodbyes.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let cpu = process.cpu()? - cpu;
+    let cpu = server.cpu() - cpu;
     let count = options.count as u64;
     figure("server CPU per cycle", micros_each(cpu, count), "≤ 300 µs");
     figure("cycles", per_second(count, took), "");

@@ -52,30 +52,30 @@ async fn large(place: &Place, options: &Options, receiver: &Receiver) -> Result<
         queue_bytes: 1 << 30,
         ..Settings::default()
     };
-    let mut server = Server::start(place, &settings).await?;
+    let mut server = Server::start(place, &settings)?;
     let shared = Arc::new(server);
     let members = crowd::connect(&shared, 0..options.members, |_| vec![CHANNEL.to_owned()]).await?;
     server = Arc::into_inner(shared).ok_or("the server is still in use")?;
-    server.crash_and_start().await?;
+    server.crash_and_start();
     drop(members);
     let mut joiner = server.client("a-joiner").await?;
     let channel = [CHANNEL.to_owned()];
     let received = receiver.events.load(Ordering::Relaxed);
-    let (cpu, begun) = (server.process().cpu()?, Instant::now());
+    let (cpu, begun) = (server.cpu(), Instant::now());
     let mut tick = tokio::time::interval(Duration::from_secs(1) / options.per_second);
     let joins = u64::from(options.per_second * options.seconds);
     let (mut by_joins, mut by_leaves) = (0, 0);
     for _ in 0..joins {
         tick.tick().await;
-        let before = server.process().written()?;
+        let before = server.written();
         joiner.subscribe(&channel).await?;
-        let between = server.process().written()?;
+        let between = server.written();
         joiner.unsubscribe(&channel).await?;
         by_joins += between - before;
-        by_leaves += server.process().written()? - between;
+        by_leaves += server.written() - between;
     }
     let took = begun.elapsed();
-    let cpu = server.process().cpu()? - cpu;
+    let cpu = server.cpu() - cpu;
     title(&format!(
         "one webhook, {} joins and leaves a second in a channel of {} members",
         options.per_second, options.members

@@ -33,8 +33,8 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         "{} messages of {} bytes a second, kept for {KEPT_SECONDS} s",
         options.per_second, options.bytes
     ));
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
-    let (cpu, written) = (server.process().cpu()?, server.process().written()?);
+    let server = Arc::new(Server::start(place, &Settings::default())?);
+    let (cpu, written) = (server.cpu(), server.written());
     let begun = Instant::now();
     let data = "x".repeat(options.bytes.saturating_sub(2));
     let texts = [
@@ -70,9 +70,9 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     let messages = u64::from(count) * PUBLISHERS as u64;
     let took = begun.elapsed();
     figure("stored", per_second(messages, took), "");
-    let cpu = server.process().cpu()? - cpu;
+    let cpu = server.cpu() - cpu;
     figure("server CPU each", micros_each(cpu, messages), "");
-    let written = server.process().written()? - written;
+    let written = server.written() - written;
     figure("data", mebibytes(messages * options.bytes as u64), "");
     figure("written to the disk", mebibytes(written), "");
     Ok(())

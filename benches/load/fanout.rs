@@ -21,7 +21,7 @@ use crate::server::{Place, Server, Settings};
 /// The channel that everybody is in.
 pub(crate) const CHANNEL: &str = "fanout";
 /// How long one message may take to reach everybody.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DELIVERED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -44,7 +44,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         "{} messages of {} bytes to {} subscribers",
         options.messages, options.bytes, options.subscribers
     ));
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
+    let server = Arc::new(Server::start(place, &Settings::default())?);
     let mut subscribers = Subscribers::connect(&server, options.subscribers).await?;
     let mut publisher = server.client("publisher").await?;
     for in_flight in options.in_flight {
@@ -54,9 +54,9 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
             messages,
         };
         let (warmed, _) = play(subscribers, &mut publisher, load(options.messages / 10)).await?;
-        let cpu = server.process().cpu()?;
+        let cpu = server.cpu();
         let (played, mut outcome) = play(warmed, &mut publisher, load(options.messages)).await?;
-        let cpu = server.process().cpu()? - cpu;
+        let cpu = server.cpu() - cpu;
         subscribers = played;
         let target = if in_flight == 1 {
             "≤ 7 µs"
@@ -154,7 +154,7 @@ pub(crate) async fn play(
         r#"{{"channel":"{CHANNEL}","event":"move","data":"{data}"}}"#
     )];
     for slot in flight.slots.iter().cycle().take(load.messages) {
-        match timeout(PATIENCE, flight.room.acquire()).await {
+        match timeout(DELIVERED_WITHIN, flight.room.acquire()).await {
             Ok(permit) => permit?.forget(),
             // If the server has said why, say it.
             Err(_) => match timeout(Duration::from_secs(1), publisher.text()).await {

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use http_body_util::BodyExt as _;
 use hyper::Request;
-use hyper::client::conn::http1::SendRequest;
 use rollcall::protocol::MessageId;
 use serde_json::{Value, json};
 
 use crate::Result;
 use crate::crowd;
 use crate::figures::{Latencies, figure, mebibytes, micros_each, millis, per_second, title};
+use crate::harness::{Requests, ask};
 use crate::server::{Place, Server, Settings};
 
 /// How many publish at once.
@@ -45,7 +44,7 @@ struct Spot {
 }
 
 pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
+    let server = Arc::new(Server::start(place, &Settings::default())?);
     let begun = Instant::now();
     store(&server, "large", options.messages, options.bytes).await?;
     let took = begun.elapsed();
@@ -55,11 +54,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         options.bytes, options.messages
     ));
     figure("stored", per_second(options.messages as u64, took), "");
-    figure(
-        "resident",
-        mebibytes(server.process().memory()?.resident),
-        "",
-    );
+    figure("resident", mebibytes(server.resident()), "");
     let mut reader = server.client("reader").await?;
     reader
         .subscribe(&["large".to_owned(), "small".to_owned()])
@@ -88,16 +83,16 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     });
     for _ in 0..options.pages.div_ceil(TURN) {
         for spot in &mut spots {
-            let cpu = server.process().cpu()?;
+            let cpu = server.cpu();
             for _ in 0..TURN {
                 let begun = Instant::now();
-                let page = ask(&mut requests, &uri, &spot.body).await?;
+                let page = page(&mut requests, &uri, &spot.body).await?;
                 spot.latencies.add(begun.elapsed());
-                if page.windows(6).filter(|text| *text == br#"{"id":"#).count() != 100 {
+                if page.matches(r#"{"id":"#).count() != 100 {
                     return Err("a page has not 100 messages".into());
                 }
             }
-            spot.cpu += server.process().cpu()? - cpu;
+            spot.cpu += server.cpu() - cpu;
         }
     }
     let count = (options.pages.div_ceil(TURN) * TURN) as u64;
@@ -143,11 +138,11 @@ async fn store(server: &Arc<Server>, channel: &str, count: usize, bytes: usize) 
 }
 
 /// The id of the message in the middle, by time: ids begin with it.
-async fn middle(requests: &mut SendRequest<String>, uri: &str) -> Result<String> {
+async fn middle(requests: &mut Requests, uri: &str) -> Result<String> {
     let mut ends = Vec::new();
     for reverse in [false, true] {
         let body = json!({"channel": "large", "reverse": reverse});
-        let page: Value = serde_json::from_slice(&ask(requests, uri, &body).await?)?;
+        let page: Value = serde_json::from_str(&page(requests, uri, &body).await?)?;
         let id = page["messages"][0]["id"].as_str().unwrap_or_default();
         ends.push(id.parse::<MessageId>()?.unix_millis());
     }
@@ -155,16 +150,11 @@ async fn middle(requests: &mut SendRequest<String>, uri: &str) -> Result<String>
     Ok(MessageId::from_parts(middle, 0).to_string())
 }
 
-async fn ask(requests: &mut SendRequest<String>, uri: &str, body: &Value) -> Result<Vec<u8>> {
-    let request = Request::post(uri)
-        .header("host", "localhost")
-        .body(body.to_string())?;
-    requests.ready().await?;
-    let answer = requests.send_request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    if status != 200 {
-        return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
+async fn page(requests: &mut Requests, uri: &str, body: &Value) -> Result<String> {
+    let request = Request::post(uri).body(body.to_string())?;
+    let answer = ask(requests, request).await?;
+    match answer.status().as_u16() {
+        200 => Ok(answer.into_body()),
+        status => Err(format!("{status}: {}", answer.body()).into()),
     }
-    Ok(body.into())
 }

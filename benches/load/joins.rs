@@ -51,7 +51,7 @@ pub(crate) async fn run_with(
     settings: &Settings,
     with: &str,
 ) -> Result<()> {
-    let server = Arc::new(Server::start(place, settings).await?);
+    let server = Arc::new(Server::start(place, settings)?);
     title(&format!(
         "{} times {} connections join {} channels, {} members in each {with}",
         options.rounds, options.connections, options.channels, options.members
@@ -109,9 +109,9 @@ impl Moment {
     fn now(server: &Server) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            cpu: server.process().cpu()?,
+            cpu: server.cpu(),
             commits: server.commits()?,
-            written: server.process().written()?,
+            written: server.written(),
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The load generator: it starts the server itself, with TLS on, talks our protocol to it as many clients would, and
 //! reads from `/proc` what that cost the server. Everything is on loopback and bounded in count and time.
 //!
-//! - `server`: one server, with a certificate, a key and a database of its own in a temporary folder
-//! - `process`: what the kernel knows of it: CPU time, memory, bytes written
+//! - `harness`: what it shares with the tests: servers, their processes and what these use, tokens, HTTP, frames
+//! - `server`: one server that holds nobody back
 //! - `client`: one WebSocket over TLS, as lean as it gets, because client and server share the machine
 //! - `crowd`: many of them
 //! - `figures`: how results are printed
@@ -20,10 +20,12 @@ mod events;
 mod expiry;
 mod fanout;
 mod figures;
+// What it shares with the tests ends the run where it cannot go on, as a test ends.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod harness;
 mod history;
 mod joins;
 mod memory;
-mod process;
 mod rosters;
 mod server;
 mod slow;

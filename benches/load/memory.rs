@@ -10,7 +10,6 @@ use crate::Result;
 use crate::client::Client;
 use crate::crowd;
 use crate::figures::{figure, kibibytes, mebibytes, title};
-use crate::process::Process;
 use crate::server::{Place, Server, Settings};
 
 /// By then the server has forgotten what it keeps of its connections' beginnings.
@@ -27,18 +26,17 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
-    let process = server.process();
+    let server = Arc::new(Server::start(place, &Settings::default())?);
     title(&format!(
         "memory of idle connections in presence channels of {}",
         options.members
     ));
-    let before = settled(process).await?;
+    let before = settled(&server).await;
     figure("resident with no connection", mebibytes(before), "");
     let mut clients = Vec::new();
     for count in options.connections {
         add(&server, &mut clients, count, options.members).await?;
-        let now = settled(process).await?;
+        let now = settled(&server).await;
         figure(
             &format!("resident per connection, of {count}"),
             kibibytes(now.saturating_sub(before) as f64 / count as f64),
@@ -46,17 +44,17 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         );
     }
     let count = clients.len();
-    figure("resident", mebibytes(settled(process).await?), "");
+    figure("resident", mebibytes(settled(&server).await), "");
     clients.clear();
     figure(
         "resident when all are gone",
-        mebibytes(settled(process).await?),
+        mebibytes(settled(&server).await),
         "",
     );
     add(&server, &mut clients, count, options.members).await?;
     figure(
         "resident when as many are there again",
-        mebibytes(settled(process).await?),
+        mebibytes(settled(&server).await),
         "as before",
     );
     Ok(())
@@ -77,16 +75,16 @@ async fn add(
 }
 
 /// Waits until what the server forgets in time is forgotten, and until memory changes no more, at the most for ten seconds.
-async fn settled(process: Process) -> Result<u64> {
+async fn settled(server: &Server) -> u64 {
     tokio::time::sleep(FORGOTTEN).await;
-    let mut last = process.memory()?.resident;
+    let mut last = server.resident();
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = process.memory()?.resident;
+        let now = server.resident();
         if now == last {
             break;
         }
         last = now;
     }
-    Ok(last)
+    last
 }

@@ -80,7 +80,7 @@ async fn measure(
     in_flight: u64,
     bytes: usize,
 ) -> Result<(f64, f64)> {
-    let server = Arc::new(Server::start(place, &Settings::default()).await?);
+    let server = Arc::new(Server::start(place, &Settings::default())?);
     let received = Arc::new(Received::default());
     // `{"uid":"user-100","umd":"…"},`: what is not metadata is 29 bytes.
     let umd = json!("x".repeat((bytes / options.receivers).saturating_sub(29).min(1_000)));
@@ -95,10 +95,7 @@ async fn measure(
     // The others' coming was seen by those who were there.
     let before = (options.receivers * (options.receivers - 1) / 2) as u64;
     received.wait_for(before).await;
-    let (cpu, bytes) = (
-        server.process().cpu()?,
-        received.bytes.load(Ordering::Relaxed),
-    );
+    let (cpu, bytes) = (server.cpu(), received.bytes.load(Ordering::Relaxed));
     let mut changes = 0;
     while changes < options.changes {
         // In turns: it joins, it leaves.
@@ -124,7 +121,7 @@ async fn measure(
             .wait_for(before + changes * options.receivers as u64)
             .await;
     }
-    let cpu = server.process().cpu()? - cpu;
+    let cpu = server.cpu() - cpu;
     let bytes = received.bytes.load(Ordering::Relaxed) - bytes;
     let count = (changes * options.receivers as u64) as f64;
     Ok((bytes as f64 / count, cpu.as_secs_f64() * 1e6 / count))

@@ -12,11 +12,11 @@ use crate::Result;
 use crate::client::{Client, Frame};
 use crate::fanout::{CHANNEL, Load, Subscribers, play};
 use crate::figures::{figure, mebibytes, title};
-use crate::process::Process;
+use crate::harness::usage;
 use crate::server::{Place, Server, Settings};
 
 /// How long after the last message it may take to be dropped.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DROPPED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -46,7 +46,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         queue_bytes: options.queue_bytes,
         ..Settings::default()
     };
-    let server = Arc::new(Server::start(place, &settings).await?);
+    let server = Arc::new(Server::start(place, &settings)?);
     let load = Load {
         bytes: options.bytes,
         in_flight: options.in_flight,
@@ -60,14 +60,14 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     };
     let (subscribers, _) = play(subscribers, &mut publisher, warm_up).await?;
 
-    let before = server.process().memory()?.resident;
+    let before = server.resident();
     figure("before: resident", mebibytes(before), "");
     let (subscribers, mut outcome) = play(subscribers, &mut publisher, load).await?;
     outcome.print_latencies();
 
     let slow = not_reading(&server).await?;
     let farewell = tokio::spawn(farewell(slow, Arc::clone(&server), options.subscribers));
-    let peak = Peak::watch(server.process());
+    let peak = Peak::watch(server.pid());
     let (subscribers, mut outcome) = play(subscribers, &mut publisher, load).await?;
     figure(
         "while it hangs there: most resident",
@@ -75,7 +75,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
         "",
     );
     outcome.print_latencies();
-    let farewell = timeout(PATIENCE, farewell)
+    let farewell = timeout(DROPPED_WITHIN, farewell)
         .await
         .map_err(|_| "it was not dropped; publish more, or let less wait")???;
     figure(
@@ -87,7 +87,7 @@ pub(crate) async fn run(place: &Place, options: Options) -> Result<()> {
     let (_subscribers, mut outcome) = play(subscribers, &mut publisher, load).await?;
     figure(
         "after it was dropped: resident",
-        mebibytes(server.process().memory()?.resident),
+        mebibytes(server.resident()),
         "",
     );
     outcome.print_latencies();
@@ -129,15 +129,13 @@ struct Peak {
 }
 
 impl Peak {
-    fn watch(process: Process) -> Self {
+    fn watch(pid: u32) -> Self {
         let most = Arc::new(AtomicU64::new(0));
         let over = Arc::new(AtomicBool::new(false));
         let (most_seen, ended) = (Arc::clone(&most), Arc::clone(&over));
         tokio::spawn(async move {
             while !ended.load(Ordering::Relaxed) {
-                if let Ok(memory) = process.memory() {
-                    most_seen.fetch_max(memory.resident, Ordering::Relaxed);
-                }
+                most_seen.fetch_max(usage::resident(pid), Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });

@@ -2,56 +2,36 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use rollcall::events::EventId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::support::{Client, Server, Setup, in_time};
+use crate::support::{Client, Server, Setup, in_time, until};
 
 fn start() -> Server {
     let server = Setup::new();
-    server.set("admin", "socket = \"admin.sock\"").start()
-}
-
-fn rollcall(server: &Server, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-    command.args(words);
-    command
-        .arg("--socket")
-        .arg(server.folder().join("admin.sock"));
-    command
-}
-
-fn output(server: &Server, words: &[&str]) -> Output {
-    rollcall(server, words).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
+    server.operated().start()
 }
 
 #[tokio::test]
 async fn status_tells_how_the_server_is_doing() {
     let server = start();
     let _jim = Client::join(&server, "Jim", "presence.a").await;
-    let status: Value =
-        serde_json::from_str(&text(&output(&server, &["status", "--json"]))).unwrap();
+    let (status, shown) = server.status();
     assert_eq!(status["connections"], 1);
     assert_eq!(status["channels"], 1);
     assert_eq!(status["pid"], server.pid());
     assert_eq!(status["listen"], json!([server.address().to_string()]));
     assert!(status["databaseBytes"].as_u64() > Some(0));
-    let shown = text(&output(&server, &["status"]));
     assert!(shown.contains("connections  1\n"), "{shown}");
 }
 
 #[tokio::test]
 async fn events_are_shown_as_they_happen_and_those_that_are_kept() {
     let server = start();
-    let mut follow = tokio::process::Command::from(rollcall(&server, &["events", "--follow"]))
+    let mut follow = tokio::process::Command::from(server.operator(&["events", "--follow"]))
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -59,16 +39,12 @@ async fn events_are_shown_as_they_happen_and_those_that_are_kept() {
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
     // It follows once what it wants is being kept.
     let kept = || {
-        let status = text(&output(&server, &["status", "--json"]));
-        let status: Value = serde_json::from_str(&status).unwrap();
-        status["outbox"]["kept"].as_array().unwrap().len()
+        server.status().0["outbox"]["kept"]
+            .as_array()
+            .unwrap()
+            .len()
     };
-    in_time("the feed", async {
-        while kept() < 13 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    until("the feed", async || kept() >= 13).await;
     let (jim, _) = Client::join(&server, "Jim", "presence.a").await;
     jim.close().await;
     let (mut seen, mut ids) = (Vec::new(), Vec::new());
@@ -93,17 +69,17 @@ async fn events_are_shown_as_they_happen_and_those_that_are_kept() {
         "memberAdded            presence.a uid=Jim members=1"
     );
     assert!(seen[5].contains("reason=disconnected"), "{seen:?}");
-    let after = text(&output(&server, &["events", "--after", &ids[6]]));
+    let after = server.operate(&["events", "--after", &ids[6]]);
     assert!(after.trim_end().ends_with(&seen[7]), "{after}");
     assert_eq!(after.lines().count(), 1);
-    let shown = text(&output(
-        &server,
-        &["events", "--types", "memberRemoved", "--json"],
-    ));
+    let shown = server.operate(&["events", "--types", "memberRemoved", "--json"]);
     let event: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(event["type"], "hotsock.memberRemoved");
     assert_eq!(event["data"]["members"], json!([]));
-    let wrong = output(&server, &["events", "--types", "nothing"]);
+    let wrong = server
+        .operator(&["events", "--types", "nothing"])
+        .output()
+        .unwrap();
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("hotsock.memberAdded"));
 }
@@ -117,11 +93,11 @@ async fn the_file_lets_in_its_owner_and_its_group_and_goes_with_the_server() {
     // A server that was killed leaves its file; the next one takes its place.
     server.kill();
     assert!(socket.exists());
-    let nobody = output(&server, &["status"]);
+    let nobody = server.operator(&["status"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("not running"));
     server.run_again();
-    text(&output(&server, &["status"]));
+    server.operate(&["status"]);
     server.terminate();
     assert!(!socket.exists());
 }
@@ -132,13 +108,10 @@ async fn the_socket_of_another_server_is_left_to_it() {
     server.terminate();
     let socket = server.folder().join("admin.sock");
     let other = UnixListener::bind(&socket).unwrap();
-    let (status, log) = server.refused_start();
-    assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains("another server"), "{log}");
+    server.refused(1, &["another server"]);
     drop(other);
     std::fs::remove_file(&socket).unwrap();
     std::fs::write(&socket, "a file").unwrap();
-    let (status, log) = server.refused_start();
-    assert_eq!(status.code(), Some(1), "{log}");
+    server.refused(1, &[]);
     assert_eq!(std::fs::read(&socket).unwrap(), b"a file");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Setup, Token};
+use crate::support::{Client, Setup, Token, subscribe};
 
 /// A token whose member takes `bytes` bytes as `{"uid":…,"umd":…}`.
 fn token(n: usize, bytes: usize) -> Token {
@@ -20,9 +20,7 @@ async fn eight_hundred_members_of_128_bytes_fit_and_the_next_byte_does_not() {
     let mut clients = Vec::new();
     for n in 0..800 {
         let mut client = Client::connect(&server, &token(n, 128)).await;
-        client
-            .send(r#"{"event":"hotsock.subscribe","channel":"presence.full"}"#)
-            .await;
+        client.send(subscribe("presence.full")).await;
         clients.push(client);
     }
     // Each has its own `subscribed` first; the last one has the full list.
@@ -33,15 +31,14 @@ async fn eight_hundred_members_of_128_bytes_fit_and_the_next_byte_does_not() {
             "{frame}"
         );
     }
-    let page = server.api("GET", "/channels", "").await.json();
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"][0]["bytes"], 102_400);
     assert_eq!(page["channels"][0]["capacity"], 102_400);
     assert_eq!(page["channels"][0]["memberCount"], 800);
 
     let mut late = Client::connect(&server, &token(800, 128)).await;
-    late.send(r#"{"event":"hotsock.subscribe","channel":"presence.full"}"#)
+    late.refused("presence.full", "PRESENCE_CHANNEL_CAPACITY_REACHED")
         .await;
-    late.expect_error("PRESENCE_CHANNEL_CAPACITY_REACHED").await;
     late.expect_silence().await;
     // Nor may anybody there grow by one byte; growing smaller is all right.
     let umd = "x".repeat(128 - r#"{"uid":"user-0000","umd":""}"#.len() + 1);
@@ -56,12 +53,8 @@ async fn eight_hundred_members_of_128_bytes_fit_and_the_next_byte_does_not() {
     }
     // One goes, one comes.
     clients.swap_remove(0).close().await;
-    let answer = late.subscribe("presence.full").await;
-    assert!(
-        answer.starts_with(r#"{"event":"hotsock.subscribed""#),
-        "{answer}"
-    );
-    let page = server.api("GET", "/channels", "").await.json();
+    late.subscribe("presence.full").await;
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"][0]["bytes"], 102_400);
 }
 
@@ -69,17 +62,15 @@ async fn eight_hundred_members_of_128_bytes_fit_and_the_next_byte_does_not() {
 async fn a_refused_join_leaves_nothing_behind() {
     let server = Setup::new().set("presence", "channel_bytes = 100").start();
     let mut jim = Client::connect(&server, &token(1, 101)).await;
-    jim.send(r#"{"event":"hotsock.subscribe","channel":"presence.small"}"#)
+    jim.refused("presence.small", "PRESENCE_CHANNEL_CAPACITY_REACHED")
         .await;
-    jim.expect_error("PRESENCE_CHANNEL_CAPACITY_REACHED").await;
-    let page = server.api("GET", "/channels", "").await.json();
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"], json!([]));
     let mut pam = Client::connect(&server, &token(2, 100)).await;
-    assert!(pam.subscribe("presence.small").await.contains("subscribed"));
+    pam.subscribe("presence.small").await;
     // The same uid in a second tab with larger metadata would show them.
     let mut tab = Client::connect(&server, &token(2, 101)).await;
-    tab.send(r#"{"event":"hotsock.subscribe","channel":"presence.small"}"#)
+    tab.refused("presence.small", "PRESENCE_CHANNEL_CAPACITY_REACHED")
         .await;
-    tab.expect_error("PRESENCE_CHANNEL_CAPACITY_REACHED").await;
     pam.expect_silence().await;
 }

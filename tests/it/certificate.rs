@@ -1,19 +1,17 @@
 //! A certificate outside its time, or a clock that is wrong: whoever does not mind is served, and everybody who should
 //! know is told.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{Server, Setup, in_time, now};
+use crate::support::{Server, Setup, in_time, now, rows};
 
 const DAY: u64 = 86_400;
 
@@ -84,63 +82,33 @@ async fn pinned(server: &Server) -> String {
     in_time("an answer", exchange).await
 }
 
-/// What `rollcall status` shows, as JSON and to a person.
-fn status(server: &Server) -> (Value, String) {
-    let run = |json: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-        command.args(["status", "--socket"]);
-        command.arg(server.folder().join("admin.sock")).args(json);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    (serde_json::from_str(&run(&["--json"])).unwrap(), run(&[]))
-}
-
 #[tokio::test]
 async fn a_certificate_outside_its_time_is_served_with_a_warning_and_renewed_when_its_file_is() {
     let now = now();
-    let cases = [
-        (
-            (now - 10 * DAY, now - 3 * DAY - 60),
-            "expired 3 days ago",
-            "expired",
-            -4,
-        ),
-        (
-            (now + 3 * DAY + 60, now + 90 * DAY),
-            "not valid yet",
-            "notYetValid",
-            90,
-        ),
-        (
-            (now - DAY, now + 12 * DAY + 60),
-            "valid for 12 more days",
-            "endsSoon",
-            12,
-        ),
-    ];
+    let cases = rows! {
+        (now - 10 * DAY, now - 3 * DAY - 60) => "expired 3 days ago" => "expired" => -4;
+        (now + 3 * DAY + 60, now + 90 * DAY) => "not valid yet" => "notYetValid" => 90;
+        (now - DAY, now + 12 * DAY + 60) => "valid for 12 more days" => "endsSoon" => 12;
+    };
     for ((from, until), words, state, days_left) in cases {
-        let setup = Setup::new().set("admin", "socket = \"admin.sock\"");
+        let setup = Setup::new().operated();
         let server = setup.valid(from, until).start();
         let warned = server.wait_for_log(words);
         assert!(warned.contains("WARN"), "{warned}");
         assert!(pinned(&server).await.starts_with("HTTP/1.1 200"));
-        let (json, shown) = status(&server);
+        let (json, shown) = server.status();
         let certificate = &json["certificate"];
         assert_eq!(certificate["state"], state, "{certificate}");
         // Rounded down: of the last day there is less than one left.
         let left = certificate["daysLeft"].as_i64().unwrap();
         assert!((days_left - 1..=days_left).contains(&left), "{certificate}");
         assert!(shown.contains(words), "{shown}");
-        let (code, said) = server.check();
-        assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("warning: ") && said.contains(words), "{said}");
+        server.check(0, &["warning: ", words]);
 
         // Whoever renews it need not start anything.
         server.renew_certificate();
         server.wait_for_log("certificate reloaded");
-        let (json, shown) = status(&server);
+        let (json, shown) = server.status();
         assert_eq!(json["certificate"]["state"], "valid", "{json}");
         assert!(!shown.contains(words), "{shown}");
     }
@@ -150,8 +118,7 @@ async fn a_certificate_outside_its_time_is_served_with_a_warning_and_renewed_whe
 async fn a_certificate_in_its_time_is_no_reason_to_warn() {
     let now = now();
     let server = Setup::new().valid(now - DAY, now + 31 * DAY + 60).start();
-    let (code, said) = server.check();
-    assert_eq!(code, Some(0), "{said}");
+    let said = server.check(0, &[]);
     assert!(!said.contains("warning: the certificate"), "{said}");
     assert!(said.contains("valid for 31 more days"), "{said}");
     assert!(
@@ -166,8 +133,7 @@ fn a_certificate_that_is_none_is_for_a_person_to_mend() {
     let server = Setup::new().prepare();
     for text in ["", "no certificate"] {
         std::fs::write(server.folder().join("cert.pem"), text).unwrap();
-        let (status, said) = server.refused_start();
-        assert_eq!(status.code(), Some(2), "{said}");
-        assert_eq!(server.check().0, Some(2));
+        server.refused(2, &[]);
+        server.check(2, &[]);
     }
 }

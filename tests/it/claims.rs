@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Setup, Token, ids, now};
+use crate::support::{Client, Server, Setup, Token, ids, now, rows, unsubscribe};
 
 /// Whether a connect token with these channels opens a connection; else what the refusal says.
 async fn opens(server: &Server, channels: Value) -> Result<Client, String> {
@@ -26,9 +26,7 @@ async fn subscribed<'n>(server: &Server, channels: Value, names: &[&'n str]) -> 
     let mut client = opens(server, channels).await.unwrap();
     let mut seen = Vec::new();
     for name in names {
-        client
-            .send(&json!({"event": "hotsock.unsubscribe", "channel": name}).to_string())
-            .await;
+        client.send(unsubscribe(name)).await;
         loop {
             let frame = client.next_json().await;
             match frame["event"].as_str() {
@@ -48,25 +46,16 @@ async fn an_explicit_false_denies_auto_subscribe() {
     let server = Server::start();
     let auto = json!({"autoSubscribe": true});
     let with = |pattern: &str, more: Value| json!({"a": auto, "b": auto, pattern: more});
-    for (channels, expected) in [
-        (json!({"a": auto, "b": auto}), json!(["a", "b"])),
-        (
-            with("b", json!({"autoSubscribe": true, "subscribe": false})),
-            json!(["a"]),
-        ),
-        (with("b*", json!({"subscribe": false})), json!(["a"])),
-        (
-            with("#regex:^a$", json!({"subscribe": false})),
-            json!(["b"]),
-        ),
-        (with("*", json!({"subscribe": false})), json!([])),
-        (with("c", json!({"subscribe": false})), json!(["a", "b"])),
-        (with("*", json!({"getInfo": false})), json!(["a", "b"])),
-        (
-            with("b", json!({"autoSubscribe": false, "subscribe": true})),
-            json!(["a"]),
-        ),
-    ] {
+    for (channels, expected) in rows! {
+        json!({"a": auto, "b": auto}) => json!(["a", "b"]);
+        with("b", json!({"autoSubscribe": true, "subscribe": false})) => json!(["a"]);
+        with("b*", json!({"subscribe": false})) => json!(["a"]);
+        with("#regex:^a$", json!({"subscribe": false})) => json!(["b"]);
+        with("*", json!({"subscribe": false})) => json!([]);
+        with("c", json!({"subscribe": false})) => json!(["a", "b"]);
+        with("*", json!({"getInfo": false})) => json!(["a", "b"]);
+        with("b", json!({"autoSubscribe": false, "subscribe": true})) => json!(["a"]);
+    } {
         let seen = subscribed(&server, channels.clone(), &["a", "b"]).await;
         assert_eq!(json!(seen), expected, "{channels}");
     }
@@ -82,16 +71,8 @@ async fn alias_and_auto_subscribe_are_ignored_on_a_pattern() {
         assert_eq!(seen, ["hall"], "{pattern}");
         let mut client = opens(&server, json!({pattern: directives})).await.unwrap();
         // No name leads anywhere that it did not lead without them.
-        client
-            .send(r#"{"event":"hotsock.subscribe","channel":"me"}"#)
-            .await;
-        client.expect_error("SUBSCRIBE_PERMISSION_DENIED").await;
-        assert!(
-            client
-                .subscribe("room.1")
-                .await
-                .contains("hotsock.subscribed")
-        );
+        client.refused("me", "SUBSCRIBE_PERMISSION_DENIED").await;
+        client.subscribe("room.1").await;
     }
 }
 
@@ -118,7 +99,7 @@ async fn history_start_only_widens() {
         // What is listed has its reactions listed.
         let body = json!({"channel": "c", "messageId": all.last()});
         let answer = server.client_api(&client, "listReactions", &body).await;
-        assert_eq!(answer.status, 200, "{start}: {}", answer.text);
+        answer.expect(200);
         client.close().await;
     }
 }
@@ -178,7 +159,7 @@ async fn metadata_and_data_pass_as_they_are_written_and_compare_exactly() {
         );
         let token = server.key().sign_json(&claims).unwrap();
         let frame = json!({"event": "hotsock.subscribe", "channel": "presence.c", "data": {"token": token}});
-        client.send(&frame.to_string()).await;
+        client.send(&frame).await;
         let answer = client.next().await;
         assert!(
             answer.contains("hotsock.subscribed") && answer.contains(umd),
@@ -227,7 +208,7 @@ async fn metadata_and_data_pass_as_they_are_written_and_compare_exactly() {
     assert!(message.contains(&format!(r#""data":{data}"#)), "{message}");
     let body = format!(r#"{{"channel":"presence.c","event":"e","data":{data}}}"#);
     let answer = server.api("POST", "/publish", &body).await;
-    assert_eq!(answer.status, 202, "{}", answer.text);
+    answer.expect(202);
     let message = watcher.next().await;
     assert!(message.contains(&format!(r#""data":{data}"#)), "{message}");
 }
@@ -242,12 +223,9 @@ async fn a_short_secret_is_taken_only_where_its_key_allows_it_and_warned_of() {
         )
     };
     for more in ["", "allow_short = false"] {
-        let (status, said) = Setup::new().keys(&key(more)).refused();
-        assert_eq!(status.code(), Some(2), "{said}");
-        assert!(
-            said.contains("19 bytes") && said.contains("allow_short = true"),
-            "{said}"
-        );
+        Setup::new()
+            .keys(&key(more))
+            .refused(2, &["19 bytes", "allow_short = true"]);
     }
     let mut server = Setup::new().keys(&key("allow_short = true")).start();
     for _ in 0..2 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Server, Setup, Token};
+use crate::support::{Client, Dice, Server, Setup, Token, subscribe, unsubscribe, update};
 
 const CHANNELS: u64 = 3;
 const USERS: u64 = 12;
@@ -42,20 +42,12 @@ async fn live(server: Arc<Server>, truth: Truth, user: u64, mut dice: Dice) {
         let note = |known: Known| truth.lock().unwrap().insert((n, user), known);
         let current = mine.get(&n).cloned();
         let (frame, wanted) = match (&current, dice.below(3)) {
-            (None, _) => (
-                json!({"event": "hotsock.subscribe", "channel": channel(n)}),
-                Some(json!(0)),
-            ),
-            (Some(_), 0) => (
-                json!({"event": "hotsock.unsubscribe", "channel": channel(n)}),
-                None,
-            ),
+            (None, _) => (subscribe(&channel(n)), Some(json!(0))),
+            (Some(_), 0) => (unsubscribe(&channel(n)), None),
             (Some(_), _) => {
-                let token = Token::umd_of(&client.id, json!(step)).for_server(&server);
-                (
-                    json!({"event": "hotsock.umdUpdate", "channel": channel(n), "data": {"token": token}}),
-                    Some(json!(step)),
-                )
+                let umd = json!(step);
+                let frame = update(&server, &client, &channel(n), umd.clone());
+                (frame, Some(umd))
             }
         };
         note(Known::Either(vec![current, wanted.clone()]));
@@ -103,7 +95,7 @@ async fn members(server: &Server) -> Vec<BTreeMap<String, Value>> {
 
 /// The totals that the server keeps must be the sums over its members.
 async fn totals_equal_sums(server: &Server) {
-    let page = server.api("GET", "/channels", "").await.json();
+    let page = server.read("/channels").await;
     for entry in page["channels"].as_array().unwrap() {
         let info = server.channel(entry["name"].as_str().unwrap()).await;
         let members = info["members"].as_array().unwrap();
@@ -166,8 +158,7 @@ async fn rounds(rounds: u64, seed: u64, signal: Signal) {
                 .collect();
             let mut gone = BTreeSet::new();
             while gone.len() < expected.len() {
-                let event = client.next_json().await;
-                assert_eq!(event["event"], "hotsock.memberRemoved", "{event}");
+                let event = client.expect_event("hotsock.memberRemoved").await;
                 let who = event["data"]["member"]["uid"].as_str().unwrap().to_owned();
                 assert!(gone.insert(who.clone()), "{who} is removed twice");
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Token};
+use crate::support::{Client, HEARTBEAT, PING, PONG, Server, Token};
 
 #[tokio::test]
 async fn jim_and_dwight_see_each_other_come_and_go() {
@@ -82,8 +82,8 @@ async fn the_first_frame_says_who_one_is() {
 async fn a_ping_is_answered() {
     let server = Server::start();
     let mut client = Client::connect(&server, &Token::of("Jim")).await;
-    client.send(r#"{"event":"hotsock.ping"}"#).await;
-    client.expect(r#"{"event":"hotsock.pong","data":{}}"#).await;
-    client.send(r#"{"event":"hotsock.heartbeat"}"#).await;
+    client.send(PING).await;
+    client.expect(PONG).await;
+    client.send(HEARTBEAT).await;
     client.expect_silence().await;
 }

@@ -1,19 +1,18 @@
 //! The way in while others crowd it: those who are silent, those who dribble, and very many at once.
 
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{API_KEY, Client, Server, Setup, Token, in_time, tls};
+use crate::support::{
+    API_KEY, Client, Server, Setup, Token, connector, handshake, in_time, tls, upgrade,
+};
 
 /// The beginning of a TLS handshake: a record of 512 bytes, of which one is there.
 const BEGINNING: &[u8] = &[22, 3, 1, 2, 0, 1];
@@ -195,17 +194,11 @@ async fn who_stops_in_its_handshake_gives_way_and_who_goes_on_does_not() {
 async fn enter(
     server: &Server,
     connector: &TlsConnector,
-    target: &str,
+    token: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(server.address()).await?;
-    stream.set_nodelay(true)?;
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = connector.connect(name, stream).await?;
-    let request = format!(
-        "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await?;
+    let mut stream = handshake(connector, stream).await?;
+    stream.write_all(upgrade(token).as_bytes()).await?;
     let mut answer = Vec::new();
     let needle = b"hotsock.connected";
     while !answer.windows(needle.len()).any(|part| part == needle) {
@@ -220,24 +213,18 @@ async fn enter(
 }
 
 /// So many clients at once, with silent sockets beside them: all get in. Returns how long the last one took.
-async fn crowd(count: usize, patience: Duration) -> Duration {
+async fn crowd(count: usize, limit: Duration) -> Duration {
     let server = Arc::new(Server::start());
     let _silent = Silent::crowd(&server, 1_100).await;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(server.roots().clone())
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
-    let target = format!("/v1?token={}", Token::of("Jim").for_server(&server));
+    let connector = connector(server.roots());
+    let token = Token::of("Jim").for_server(&server);
     let begun = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..count {
-        let (server, connector, target) = (Arc::clone(&server), connector.clone(), target.clone());
-        clients.spawn(async move { enter(&server, &connector, &target).await });
+        let (server, connector, token) = (Arc::clone(&server), connector.clone(), token.clone());
+        clients.spawn(async move { enter(&server, &connector, &token).await });
     }
-    let all = tokio::time::timeout(patience, clients.join_all());
+    let all = tokio::time::timeout(limit, clients.join_all());
     let all = all.await.expect("all of them in time");
     let took = begun.elapsed();
     let out = all.iter().filter_map(|client| client.as_ref().err());
@@ -317,18 +304,10 @@ async fn idle_http_connections_keep_nobody_out_and_readers_of_the_feed_stay() {
     read("presence.fed").await;
 }
 
-fn status(server: &Server) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rollcall"))
-        .args(["status", "--json", "--socket"])
-        .arg(server.folder().join("admin.sock"))
-        .output()
-        .unwrap()
-}
-
 /// A server that may have so many descriptors.
 fn with_descriptors(limit: usize) -> Server {
     Setup::new()
-        .set("admin", "socket = \"admin.sock\"")
+        .operated()
         .through(&["sh", "-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"])
         .start()
 }
@@ -350,9 +329,7 @@ async fn without_descriptors_the_operator_is_answered_and_told_once() {
         clients.push(client.unwrap().unwrap().unwrap());
     }
     for _ in 0..20 {
-        let output = status(&server);
-        assert!(output.status.success(), "{output:?}");
-        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (status, _) = server.status();
         assert!(status["connections"].as_u64() >= Some(60), "{status}");
     }
     let log = server.log();
@@ -386,7 +363,7 @@ async fn without_descriptors_the_silent_give_way_and_one_line_says_so() {
         // What is promised is a second; what this machine does besides is not counted.
         assert!(begun.elapsed() < Duration::from_secs(4));
     }
-    assert!(status(&server).status.success());
+    server.status();
     assert!(silent.renewed.load(Ordering::Relaxed) > 500);
     for client in &mut clients {
         client.expect_silence().await;

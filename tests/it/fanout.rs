@@ -8,11 +8,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token, in_time};
+use crate::support::{Client, PING, Server, Setup, Token, in_time, subscribe, unsubscribe, until};
 
 const CHANNEL: &str = "presence.full";
-const SUBSCRIBE: &str = r#"{"event":"hotsock.subscribe","channel":"presence.full"}"#;
-const UNSUBSCRIBE: &str = r#"{"event":"hotsock.unsubscribe","channel":"presence.full"}"#;
 
 /// A member with metadata of so many bytes, which reads and never sends until the test is over.
 async fn filler(server: &Server, uid: &str, bytes: usize) {
@@ -51,7 +49,7 @@ async fn slow_reader(server: Arc<Server>, n: usize, done: Arc<AtomicBool>) -> Re
 async fn one_member_that_toggles_evicts_nobody_on_a_slow_link_and_delays_no_other() {
     let server = Setup::new()
         .set("limits", "umd_bytes = \"16KiB\"")
-        .set("log", "level = \"info\"")
+        .terse()
         .start();
     let server = Arc::new(server);
     // A list of 97 KB.
@@ -62,12 +60,8 @@ async fn one_member_that_toggles_evicts_nobody_on_a_slow_link_and_delays_no_othe
     let readers: Vec<_> = (0..READERS)
         .map(|n| tokio::spawn(slow_reader(Arc::clone(&server), n, Arc::clone(&done))))
         .collect();
-    in_time("all readers", async {
-        while server.channel(CHANNEL).await["subscriptionsCount"] != READERS + 6 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let all_are_in = async || server.subscriptions(CHANNEL).await == READERS + 6;
+    until("all readers", all_are_in).await;
     let toggler = Client::connect(&server, &Token::of("toggler")).await;
     let (mut sink, mut stream) = toggler.socket.split();
     let over = Arc::clone(&done);
@@ -76,11 +70,8 @@ async fn one_member_that_toggles_evicts_nobody_on_a_slow_link_and_delays_no_othe
         let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / 90));
         while !over.load(Ordering::Relaxed) {
             ticks.tick().await;
-            let frame = if sent.is_multiple_of(2) {
-                SUBSCRIBE
-            } else {
-                UNSUBSCRIBE
-            };
+            let verb = [subscribe, unsubscribe][sent as usize % 2];
+            let frame = verb(CHANNEL).to_string();
             if sink.send(Message::text(frame)).await.is_err() {
                 break;
             }
@@ -103,8 +94,7 @@ async fn one_member_that_toggles_evicts_nobody_on_a_slow_link_and_delays_no_othe
         tokio::time::sleep_until((begun + Duration::from_secs(n)).into()).await;
         let mut other = Client::connect(&server, &Token::of(&format!("other-{n}"))).await;
         let joining = Instant::now();
-        let answer = other.subscribe(CHANNEL).await;
-        assert!(answer.starts_with(r#"{"event":"hotsock.subscribed""#));
+        other.subscribe(CHANNEL).await;
         slowest = slowest.max(joining.elapsed());
     }
     done.store(true, Ordering::Relaxed);
@@ -139,20 +129,13 @@ async fn small() -> (Server, Client) {
 /// Joins as Jim, who is in debt then: 48 KB for each of four, of which the burst pays a third.
 async fn indebted(server: &Server, pam: &mut Client) -> Client {
     let begun = Instant::now();
-    let (jim, answer) = Client::join(server, "Jim", CHANNEL).await;
-    assert!(answer.contains("hotsock.subscribed"), "{answer}");
+    let (jim, _) = Client::join(server, "Jim", CHANNEL).await;
     assert!(
         begun.elapsed() < Duration::from_secs(1),
         "the first change is never delayed"
     );
-    expect_member(pam, "hotsock.memberAdded", "Jim").await;
+    pam.expect_member("Added", "Jim").await;
     jim
-}
-
-async fn expect_member(client: &mut Client, event: &str, uid: &str) {
-    let frame = client.next_json().await;
-    assert_eq!(frame["event"], event);
-    assert_eq!(frame["data"]["member"]["uid"], uid);
 }
 
 /// What a change in debt takes at least.
@@ -165,14 +148,13 @@ async fn who_is_in_debt_waits_with_its_next_change_and_gets_everything_else() {
     let (server, mut pam) = small().await;
     let mut jim = indebted(&server, &mut pam).await;
     let begun = Instant::now();
-    jim.send(UNSUBSCRIBE).await;
-    jim.send(r#"{"event":"hotsock.ping"}"#).await;
+    jim.send(unsubscribe(CHANNEL)).await;
+    jim.send(PING).await;
     // Pings of WebSocket are answered, others are not delayed, and what they do is told.
     jim.expect_silence().await;
-    let (_dwight, answer) = Client::join(&server, "Dwight", CHANNEL).await;
-    assert!(answer.contains("hotsock.subscribed"), "{answer}");
-    expect_member(&mut jim, "hotsock.memberAdded", "Dwight").await;
-    expect_member(&mut pam, "hotsock.memberAdded", "Dwight").await;
+    let (_dwight, _) = Client::join(&server, "Dwight", CHANNEL).await;
+    jim.expect_member("Added", "Dwight").await;
+    pam.expect_member("Added", "Dwight").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     // Then comes what it asked for. (A pong needs no commit, and so may come before what was asked for first.)
     let mut answers = Vec::new();
@@ -189,8 +171,7 @@ async fn who_is_in_debt_waits_with_its_next_change_and_gets_everything_else() {
     assert_eq!(answers, ["hotsock.pong", "hotsock.unsubscribed"]);
     // On a channel that nobody is told of, nothing waits.
     let begun = Instant::now();
-    let answer = jim.subscribe("plain").await;
-    assert!(answer.contains("hotsock.subscribed"), "{answer}");
+    jim.subscribe("plain").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
@@ -199,14 +180,13 @@ async fn a_new_connection_has_no_new_budget() {
     let (server, mut pam) = small().await;
     let jim = indebted(&server, &mut pam).await;
     jim.close().await;
-    expect_member(&mut pam, "hotsock.memberRemoved", "Jim").await;
+    pam.expect_member("Removed", "Jim").await;
     // By a token that subscribes by itself; its first frame comes at once.
     let begun = Instant::now();
     let channels = json!({CHANNEL: {"subscribe": true, "autoSubscribe": true}});
     let mut again = Client::connect(&server, &Token::of("Jim").channels(channels)).await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    let answer = again.next_json().await;
-    assert_eq!(answer["event"], "hotsock.subscribed");
+    again.expect_event("hotsock.subscribed").await;
     assert!(begun.elapsed() >= WAIT, "{:?}", begun.elapsed());
 }
 
@@ -215,19 +195,19 @@ async fn leaving_by_closing_is_never_delayed() {
     let (server, mut pam) = small().await;
     let mut jim = indebted(&server, &mut pam).await;
     // With a change that waits for its turn, by a goodbye, which is answered.
-    jim.send(UNSUBSCRIBE).await;
+    jim.send(unsubscribe(CHANNEL)).await;
     let begun = Instant::now();
     jim.close().await;
-    expect_member(&mut pam, "hotsock.memberRemoved", "Jim").await;
+    pam.expect_member("Removed", "Jim").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     // And without a word, by somebody else.
     let (mut dwight, _) = Client::join(&server, "Dwight", CHANNEL).await;
-    expect_member(&mut pam, "hotsock.memberAdded", "Dwight").await;
-    dwight.send(UNSUBSCRIBE).await;
+    pam.expect_member("Added", "Dwight").await;
+    dwight.send(unsubscribe(CHANNEL)).await;
     dwight.expect_silence().await;
     let begun = Instant::now();
     drop(dwight);
-    expect_member(&mut pam, "hotsock.memberRemoved", "Dwight").await;
+    pam.expect_member("Removed", "Dwight").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
@@ -235,15 +215,12 @@ async fn leaving_by_closing_is_never_delayed() {
 async fn who_waits_for_its_turn_can_be_closed() {
     let (server, mut pam) = small().await;
     let mut jim = indebted(&server, &mut pam).await;
-    jim.send(UNSUBSCRIBE).await;
+    jim.send(unsubscribe(CHANNEL)).await;
     jim.expect_silence().await;
     let begun = Instant::now();
-    let kicked = server
-        .api("DELETE", &format!("/connections/{}", jim.id), "")
-        .await;
-    assert!(kicked.status < 300, "{kicked:?}");
-    assert_eq!(jim.closed().await.0, 1008);
-    expect_member(&mut pam, "hotsock.memberRemoved", "Jim").await;
+    server.kick(&jim).await;
+    jim.expect_closed(1008).await;
+    pam.expect_member("Removed", "Jim").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
@@ -263,6 +240,6 @@ async fn metadata_waits_too_by_http_as_well_and_one_after_the_other() {
     let (sooner, later) = (first.1.min(second.1), first.1.max(second.1));
     assert!(sooner >= WAIT, "{sooner:?}");
     assert!(later >= sooner + WAIT, "{later:?}");
-    expect_member(&mut pam, "hotsock.memberUpdated", "Jim").await;
-    expect_member(&mut pam, "hotsock.memberUpdated", "Jim").await;
+    pam.expect_member("Updated", "Jim").await;
+    pam.expect_member("Updated", "Jim").await;
 }

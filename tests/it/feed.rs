@@ -1,19 +1,15 @@
 //! `GET /events` (section 13).
 
-use crate::support::{API_KEY, Client, Server, Setup};
+use crate::support::{Client, Server, Setup};
 
 #[tokio::test]
 async fn a_feed_goes_on_where_its_reader_left_off_also_across_a_kill() {
     let mut server = Setup::new().boot_grace("0s").start();
     let read = async |server: &Server, query: &str, last: Option<&str>| {
-        let mut request = hyper::Request::builder()
-            .uri(format!("/events?follow=false&{query}"))
-            .header("authorization", format!("Bearer {API_KEY}"));
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let answer = server.http(request.body(String::new()).unwrap()).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let target = format!("/events?follow=false&{query}");
+        let last = ("last-event-id", last.unwrap_or_default());
+        let answer = server.api_with("GET", &target, last, "").await;
+        answer.expect(200);
         assert_eq!(answer.headers["content-type"], "text/event-stream");
         let field = |event: &str, name: &str| {
             let line = event.lines().find_map(|line| line.strip_prefix(name));
@@ -65,10 +61,8 @@ async fn no_id_of_an_event_is_ever_used_again_by_another() {
         .start();
     let types = "types=hotsock.memberAdded";
     let read = async |server: &Server| {
-        let request = hyper::Request::builder()
-            .uri(format!("/events?follow=false&{types}&after=0"))
-            .header("authorization", format!("Bearer {API_KEY}"));
-        let answer = server.http(request.body(String::new()).unwrap()).await;
+        let target = format!("/events?follow=false&{types}&after=0");
+        let answer = server.api("GET", &target, "").await;
         let mut events = Vec::new();
         let mut id = String::new();
         for line in answer.text.lines() {

@@ -1,52 +1,18 @@
 //! A disk that does not answer: whoever watches the server is told, and nobody is told anything that is not on disk.
 
 use std::net::Shutdown;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use socket2::SockRef;
 
-use crate::support::{Client, PATIENCE, Process, Server, Setup, Token};
+use crate::support::{Client, DEADLINE, Process, Server, Setup, Strace, Token, subscribe};
 
 /// Makes every sync of the server's last for so long, from now on until this is dropped.
 fn hang(server: &Server, time: Duration) -> Option<Process> {
-    let micros = time.as_micros();
-    let delay = format!("inject=fdatasync,fsync:delay_enter={micros}");
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync,fsync",
-        "-e",
-        &delay,
-    ]);
-    command.args(["-p", &server.pid().to_string()]);
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("SKIPPED: strace is not installed");
-        return None;
-    }
-    let strace = Process::start(&mut command);
-    if strace.line("attached").is_none() {
-        eprintln!("SKIPPED: strace may not look on here: {}", strace.text());
-        return None;
-    }
-    Some(strace)
-}
-
-fn status(server: &Server) -> (Value, String) {
-    let run = |json: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-        command.args(["status", "--socket"]);
-        command.arg(server.folder().join("admin.sock")).args(json);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    (serde_json::from_str(&run(&["--json"])).unwrap(), run(&[]))
+    let delay = format!("delay_enter={}", time.as_micros());
+    Strace::inject("fdatasync,fsync", &delay).attach(server)
 }
 
 async fn ready(server: &Server) -> (u16, Value) {
@@ -55,7 +21,7 @@ async fn ready(server: &Server) -> (u16, Value) {
 }
 
 async fn hangs_and_comes_back(durability: &str) {
-    let setup = Setup::new().set("admin", "socket = \"admin.sock\"");
+    let setup = Setup::new().operated();
     let setup = setup.set("store", &format!("durability = {durability:?}"));
     let server = setup.start();
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
@@ -64,10 +30,9 @@ async fn hangs_and_comes_back(durability: &str) {
         return;
     };
     let begun = Instant::now();
-    jim.send(&json!({"event": "hotsock.subscribe", "channel": "presence.a"}).to_string())
-        .await;
+    jim.send(subscribe("presence.a")).await;
     let (body, age) = loop {
-        assert!(begun.elapsed() < PATIENCE, "it looks well for too long");
+        assert!(begun.elapsed() < DEADLINE, "it looks well for too long");
         let (status, body) = ready(&server).await;
         match status {
             200 => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -80,7 +45,7 @@ async fn hangs_and_comes_back(durability: &str) {
         "a hiccup is no failure: {age:?}"
     );
     assert_eq!(body["error"]["code"], "DISK_BEHIND", "{body}");
-    let (json, shown) = status(&server);
+    let (json, shown) = server.status();
     assert!(json["oldestWaitingSeconds"].as_f64() > Some(4.9), "{json}");
     assert!(shown.contains("BEHIND"), "{shown}");
     // It is alive all the same, and stops nobody from asking.
@@ -90,11 +55,11 @@ async fn hangs_and_comes_back(durability: &str) {
     drop(disk.ended());
     let begun = Instant::now();
     while ready(&server).await.0 != 200 {
-        assert!(begun.elapsed() < PATIENCE, "it does not come back");
+        assert!(begun.elapsed() < DEADLINE, "it does not come back");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(jim.next().await.contains("hotsock.subscribed"));
-    let (json, shown) = status(&server);
+    let (json, shown) = server.status();
     assert_eq!(json["oldestWaitingSeconds"], Value::Null, "{json}");
     assert!(shown.contains("keeps up"), "{shown}");
 }
@@ -118,11 +83,10 @@ async fn what_was_sent_before_the_client_left_is_done_on_a_slow_disk_too() {
     let Some(_disk) = hang(&server, Duration::from_secs(3)) else {
         return;
     };
-    jim.send(&json!({"event": "hotsock.subscribe", "channel": "presence.a"}).to_string())
-        .await;
+    jim.send(subscribe("presence.a")).await;
     for n in 0..3 {
         let frame = json!({"channel": "busy", "event": "tick", "data": n});
-        jim.send(&frame.to_string()).await;
+        jim.send(&frame).await;
     }
     // Nothing more comes from it, as when its page is closed.
     jim.socket.close(None).await.unwrap();

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use futures_util::SinkExt as _;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token, in_time};
+use crate::support::{
+    Client, HEARTBEAT, PING, PONG, Server, Setup, Token, burst, id_of, in_time, react, subscribe,
+};
 
 /// A server whose clients may send so many frames in a second, and twice as many in a burst.
 fn server(frames_per_second: u32) -> Server {
@@ -15,32 +15,17 @@ fn server(frames_per_second: u32) -> Server {
     Setup::new().set("connection", &line).start()
 }
 
-const PING: &str = r#"{"event":"hotsock.ping"}"#;
-const PONG: &str = r#"{"event":"hotsock.pong","data":{}}"#;
-
-/// Sends them all without reading.
-async fn send_all(client: &mut Client, frames: impl IntoIterator<Item = String>) {
-    for frame in frames {
-        client.socket.feed(Message::text(frame)).await.unwrap();
-    }
-    client.socket.flush().await.unwrap();
-}
-
 /// Subscribes to so many channels in one burst; each must be answered, whatever their order: channels do not wait for each
 /// other. What is asked of one channel is answered in order. Returns how long that took.
-async fn burst(server: &Server, channels: usize) -> Duration {
+async fn many(server: &Server, channels: usize) -> Duration {
     let mut client = Client::connect(server, &Token::of("Jim")).await;
     let name = |n: usize| format!("presence.room-{n}");
     let begun = Instant::now();
-    let frames = (0..channels).map(|n| {
-        let frame = json!({"event": "hotsock.subscribe", "channel": name(n)});
-        frame.to_string()
-    });
-    send_all(&mut client, frames).await;
+    let frames = (0..channels).map(|n| subscribe(&name(n)));
+    burst(&mut client, frames).await;
     let mut answered = BTreeSet::new();
     for _ in 0..channels {
-        let answer = client.next_json().await;
-        assert_eq!(answer["event"], "hotsock.subscribed", "{answer}");
+        let answer = client.expect_event("hotsock.subscribed").await;
         answered.insert(answer["channel"].as_str().unwrap().to_owned());
     }
     assert_eq!(answered, (0..channels).map(name).collect());
@@ -52,11 +37,11 @@ async fn burst(server: &Server, channels: usize) -> Duration {
 async fn whoever_subscribes_to_a_thousand_channels_in_one_burst_gets_them_all() {
     let server = server(100);
     let few = async {
-        let took = burst(&server, 300).await;
+        let took = many(&server, 300).await;
         assert!(took >= Duration::from_millis(900), "{took:?}");
     };
     let many = async {
-        let took = burst(&server, 1_000).await;
+        let took = many(&server, 1_000).await;
         assert!(took >= Duration::from_millis(7_900), "{took:?}");
     };
     tokio::join!(few, many);
@@ -67,8 +52,8 @@ async fn three_hundred_messages_in_one_burst_come_in_order() {
     let server = server(100);
     let mut jim = Client::jim(&server, "a").await;
     let begun = Instant::now();
-    let frames = (0..300).map(|n| json!({"channel": "a", "event": "say", "data": n}).to_string());
-    send_all(&mut jim, frames).await;
+    let frames = (0..300).map(|n| json!({"channel": "a", "event": "say", "data": n}));
+    burst(&mut jim, frames).await;
     for n in 0..300 {
         assert_eq!(jim.next_json().await["data"], n);
     }
@@ -81,20 +66,17 @@ async fn who_is_held_back_gets_what_others_send_and_can_be_closed() {
     let server = server(1);
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     jim.subscribe("a").await;
-    send_all(&mut jim, (0..20).map(|_| PING.to_owned())).await;
+    burst(&mut jim, [PING; 20]).await;
     jim.expect(PONG).await;
     // The next pong comes in a second.
     let begun = Instant::now();
     server
         .publish(json!({"channel": "a", "event": "tick"}))
         .await;
-    assert_eq!(jim.next_json().await["event"], "tick");
+    jim.expect_event("tick").await;
     assert!(begun.elapsed() < Duration::from_millis(900));
-    let kicked = server
-        .api("DELETE", &format!("/connections/{}", jim.id), "")
-        .await;
-    assert!(kicked.status < 300, "{kicked:?}");
-    assert_eq!(jim.closed().await.0, 1008);
+    server.kick(&jim).await;
+    jim.expect_closed(1008).await;
     assert!(begun.elapsed() < Duration::from_millis(1_900));
 }
 
@@ -105,8 +87,8 @@ async fn time_in_which_nothing_is_read_counts_for_no_heartbeat() {
     let mut jim = Client::connect(&server, &token).await;
     let begun = Instant::now();
     // The heartbeat is read after eight seconds.
-    let frames = std::iter::repeat_n(PING, 9).chain([r#"{"event":"hotsock.heartbeat"}"#, PING]);
-    send_all(&mut jim, frames.map(str::to_owned)).await;
+    let frames = std::iter::repeat_n(PING, 9).chain([HEARTBEAT, PING]);
+    burst(&mut jim, frames).await;
     for _ in 0..10 {
         jim.expect(PONG).await;
     }
@@ -123,8 +105,8 @@ async fn what_a_hasty_client_sent_before_it_left_is_done() {
     let (mut pam, _) = Client::join(&server, "Pam", "a").await;
     let token = Token::everything("Jim");
     let mut jim = Client::connect(&server, &token).await;
-    let frames = (0..150).map(|n| json!({"channel": "a", "event": "say", "data": n}).to_string());
-    send_all(&mut jim, frames).await;
+    let frames = (0..150).map(|n| json!({"channel": "a", "event": "say", "data": n}));
+    burst(&mut jim, frames).await;
     drop(jim);
     for n in 0..150 {
         assert_eq!(pam.next_json().await["data"], n);
@@ -142,19 +124,11 @@ async fn what_is_sent_behind_a_request_that_takes_its_time_is_done_before_the_go
     let message = jim.next_json().await;
     assert_eq!(pam.next_json().await["data"], "first");
     // It is answered when it is on disk.
-    let reaction = json!({"messageId": message["id"], "reaction": "wave", "action": "add"});
-    let reaction = json!({"channel": "a", "event": "hotsock.messageReaction", "data": reaction});
+    let reaction = react("a", &id_of(&message), "wave", "add");
     let messages = (0..5).map(|n| json!({"channel": "a", "event": "say", "data": n}));
-    let frames = std::iter::once(reaction).chain(messages);
-    for frame in frames {
-        let frame = Message::text(frame.to_string());
-        jim.socket.feed(frame).await.unwrap();
-    }
+    burst(&mut jim, std::iter::once(reaction).chain(messages)).await;
     jim.close().await;
-    assert_eq!(
-        pam.next_json().await["event"],
-        "hotsock.messageReactionAdded"
-    );
+    pam.expect_event("hotsock.messageReactionAdded").await;
     for n in 0..5 {
         assert_eq!(pam.next_json().await["data"], n);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, ids};
+use crate::support::{Client, Server, ids, rows};
 
 #[tokio::test]
 async fn history_is_paged_both_ways() {
@@ -10,13 +10,7 @@ async fn history_is_paged_both_ways() {
     let jim = Client::jim(&server, "c").await;
     let mut all = Vec::new();
     for n in 0..130 {
-        let body = json!({"channel": "c", "event": "e", "data": n, "store": 600, "eagerIdGeneration": true});
-        all.push(
-            server.publish(body).await["id"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
+        all.push(server.store("c", n).await);
     }
     let list = async |body: Value| server.list(&jim, &body).await;
     assert_eq!(ids(&list(json!({"channel": "c"})).await), all[..100]);
@@ -54,7 +48,7 @@ async fn history_is_paged_both_ways() {
     for (bound, reverse) in [("after", false), ("before", true)] {
         let body = json!({"channel": "c", "reverse": reverse, bound: "yesterday"});
         let answer = server.client_api(&jim, "listMessages", &body).await;
-        assert_eq!(answer.status, 400);
+        answer.expect(400);
     }
 }
 
@@ -82,7 +76,7 @@ async fn without_a_history_start_one_sees_what_came_since_one_is_there() {
     ] {
         let body = json!({"channel": "c", "messageId": message});
         let answer = server.client_api(&late, "listReactions", &body).await;
-        assert_eq!(answer.status, status, "{answer:?}");
+        answer.expect(status);
     }
 }
 
@@ -90,11 +84,7 @@ async fn without_a_history_start_one_sees_what_came_since_one_is_there() {
 async fn reactions_are_counted_once_for_each_user_and_told() {
     let server = Server::start();
     let mut jim = Client::jim(&server, "c").await;
-    let body = json!({"channel": "c", "event": "e", "store": 600, "eagerIdGeneration": true});
-    let id = server.publish(body).await["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = server.store("c", 0).await;
     jim.next().await;
     let react = |action: &str| {
         json!({"event": "hotsock.messageReaction", "channel": "c",
@@ -102,8 +92,7 @@ async fn reactions_are_counted_once_for_each_user_and_told() {
         .to_string()
     };
     jim.send(&react("add")).await;
-    let told = jim.next_json().await;
-    assert_eq!(told["event"], "hotsock.messageReactionAdded");
+    let told = jim.expect_event("hotsock.messageReactionAdded").await;
     assert_eq!(
         told["data"],
         json!({"messageId": id, "reaction": "thumbsup", "action": "add"})
@@ -154,40 +143,24 @@ async fn reactions_are_counted_once_for_each_user_and_told() {
         );
     }
     jim.send(&react("remove")).await;
-    assert_eq!(
-        jim.next_json().await["event"],
-        "hotsock.messageReactionRemoved"
-    );
+    jim.expect_event("hotsock.messageReactionRemoved").await;
     jim.send(&react("remove")).await;
     jim.expect_silence().await;
-    for (frame, code) in [
-        (react("shrug"), "INVALID_MESSAGE"),
-        (
-            react("add").replace("thumbsup", "thumbs#up"),
-            "INVALID_REACTION",
-        ),
-        (
-            react("add").replace("thumbsup", &"x".repeat(101)),
-            "INVALID_REACTION",
-        ),
-        (react("add").replace("thumbsup", "  "), "INVALID_REACTION"),
-        (
-            react("add").replace("thumbsup", "\u{3000}\\n\\t"),
-            "INVALID_REACTION",
-        ),
-        (
-            react("add").replace(&id, "01H2BSNHFJXKF2XDFD8KMM36FF"),
-            "MESSAGE_NOT_FOUND",
-        ),
-    ] {
+    for (frame, code) in rows! {
+        react("shrug") => "INVALID_MESSAGE";
+        react("add").replace("thumbsup", "thumbs#up") => "INVALID_REACTION";
+        react("add").replace("thumbsup", &"x".repeat(101)) => "INVALID_REACTION";
+        react("add").replace("thumbsup", "  ") => "INVALID_REACTION";
+        react("add").replace("thumbsup", "\u{3000}\\n\\t") => "INVALID_REACTION";
+        react("add").replace(&id, "01H2BSNHFJXKF2XDFD8KMM36FF") => "MESSAGE_NOT_FOUND";
+    } {
         jim.send(&frame).await;
         jim.expect_error(code).await;
     }
     let blank = json!({"event": "hotsock.messageReaction", "channel": "c",
         "data": {"messageId": id, "reaction": " ", "action": "add", "uid": "Jim"}});
-    let answer = server.api("POST", "/publish", &blank.to_string()).await;
-    assert_eq!(answer.status, 400, "{}", answer.text);
-    assert_eq!(answer.json()["error"]["code"], "INVALID_REACTION");
+    let answer = server.try_publish(&blank).await;
+    answer.expect_error(400, "INVALID_REACTION");
 }
 
 #[tokio::test]
@@ -205,6 +178,6 @@ async fn a_message_and_its_reactions_expire() {
     }
     let reaction = json!({"channel": "c", "event": "hotsock.messageReaction",
         "data": {"uid": "Pam", "messageId": id, "reaction": "x", "action": "add"}});
-    let answer = server.api("POST", "/publish", &reaction.to_string()).await;
-    assert_eq!(answer.status, 404, "{answer:?}");
+    let answer = server.try_publish(&reaction).await;
+    answer.expect(404);
 }

@@ -8,62 +8,34 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Token, in_time};
-
-/// Somebody who must not notice anything.
-async fn bystander(server: &Server) -> Client {
-    let (mut client, _) = Client::join(server, "Bystander", "presence.calm").await;
-    client.expect_silence().await;
-    client
-}
+use crate::support::{Client, PING, PONG, Server, Token, in_time, rows};
 
 #[tokio::test]
 async fn a_frame_that_makes_no_sense_is_answered_and_the_connection_stays() {
     let server = Server::start();
-    let mut calm = bystander(&server).await;
+    let mut calm = Client::bystander(&server, "presence.calm").await;
     let mut client = Client::connect(&server, &Token::of("Jim")).await;
-    for (frame, code) in [
-        ("", "INVALID_MESSAGE"),
-        ("hello", "INVALID_MESSAGE"),
-        ("[]", "INVALID_MESSAGE"),
-        ("null", "INVALID_MESSAGE"),
-        ("{}", "INVALID_MESSAGE"),
-        (r#"{"event":7}"#, "INVALID_MESSAGE"),
-        (
-            r#"{"event":"hotsock.subscribe","channel":["a"]}"#,
-            "INVALID_MESSAGE",
-        ),
-        (
-            r#"{"event":"hotsock.subscribe","channel":"a","data":7}"#,
-            "INVALID_MESSAGE",
-        ),
-        (
-            r#"{"event":"hotsock.subscribe","channel":"a","data":{"token":7}}"#,
-            "INVALID_MESSAGE",
-        ),
-        (
-            r#"{"event":"hotsock.umdUpdate","channel":"a"}"#,
-            "INVALID_MESSAGE",
-        ),
-        (r#"{"event":"hotsock.frobnicate"}"#, "UNKNOWN_EVENT"),
-        (
-            r#"{"event":"hotsock.subscribed","channel":"a"}"#,
-            "UNKNOWN_EVENT",
-        ),
-        (r#"{"event":"a*","channel":"a"}"#, "INVALID_EVENT_NAME"),
-        (r##"{"event":"#a","channel":"a"}"##, "INVALID_EVENT_NAME"),
-        (r#"{"event":"say"}"#, "INVALID_MESSAGE"),
-        (
-            r#"{"event":"say","channel":"a","scheduleExpression":"at(2099-01-01T00:00:00)"}"#,
-            "INVALID_SCHEDULE",
-        ),
-        (r#"{"event":"say","channel":"a b"}"#, "INVALID_CHANNEL_NAME"),
-        (
-            r#"{"event":"say","channel":"a"}"#,
-            "PUBLISH_PERMISSION_DENIED",
-        ),
-        (r#"{"event":"hotsock.ping"} trailing"#, "INVALID_MESSAGE"),
-    ] {
+    for (frame, code) in rows! {
+        "" => "INVALID_MESSAGE";
+        "hello" => "INVALID_MESSAGE";
+        "[]" => "INVALID_MESSAGE";
+        "null" => "INVALID_MESSAGE";
+        "{}" => "INVALID_MESSAGE";
+        r#"{"event":7}"# => "INVALID_MESSAGE";
+        r#"{"event":"hotsock.subscribe","channel":["a"]}"# => "INVALID_MESSAGE";
+        r#"{"event":"hotsock.subscribe","channel":"a","data":7}"# => "INVALID_MESSAGE";
+        r#"{"event":"hotsock.subscribe","channel":"a","data":{"token":7}}"# => "INVALID_MESSAGE";
+        r#"{"event":"hotsock.umdUpdate","channel":"a"}"# => "INVALID_MESSAGE";
+        r#"{"event":"hotsock.frobnicate"}"# => "UNKNOWN_EVENT";
+        r#"{"event":"hotsock.subscribed","channel":"a"}"# => "UNKNOWN_EVENT";
+        r#"{"event":"a*","channel":"a"}"# => "INVALID_EVENT_NAME";
+        r##"{"event":"#a","channel":"a"}"## => "INVALID_EVENT_NAME";
+        r#"{"event":"say"}"# => "INVALID_MESSAGE";
+        r#"{"event":"say","channel":"a","scheduleExpression":"at(2099-01-01T00:00:00)"}"# => "INVALID_SCHEDULE";
+        r#"{"event":"say","channel":"a b"}"# => "INVALID_CHANNEL_NAME";
+        r#"{"event":"say","channel":"a"}"# => "PUBLISH_PERMISSION_DENIED";
+        r#"{"event":"hotsock.ping"} trailing"# => "INVALID_MESSAGE";
+    } {
         client.send(frame).await;
         client.expect_error(code).await;
     }
@@ -79,8 +51,8 @@ async fn a_frame_that_makes_no_sense_is_answered_and_the_connection_stays() {
         .await
         .unwrap();
     client.expect_error("INVALID_MESSAGE").await;
-    client.send(r#"{"event":"hotsock.ping"}"#).await;
-    client.expect(r#"{"event":"hotsock.pong","data":{}}"#).await;
+    client.send(PING).await;
+    client.expect(PONG).await;
     calm.expect_silence().await;
 }
 
@@ -107,28 +79,19 @@ async fn an_error_says_which_field_and_what_was_expected() {
 async fn an_error_names_the_channel_as_far_as_it_can_be_read() {
     let server = Server::start();
     let mut client = Client::connect(&server, &Token::of("Jim")).await;
-    for (frame, channel) in [
-        (r#"{"event":7,"channel":"a"}"#, json!("a")),
-        (
-            r#"{"event":"hotsock.subscribe","channel":"a","data":7}"#,
-            json!("a"),
-        ),
-        (
-            r#"{"event":"hotsock.frobnicate","channel":"a"}"#,
-            json!("a"),
-        ),
-        (r#"{"event":"say","channel":"a b"}"#, json!("a b")),
-        (r#"{"event":"say","event":"say","channel":"a"}"#, json!("a")),
-        (
-            r#"{"channel":"\u0061","event":"say","data":{]}"#,
-            json!("a"),
-        ),
-        (r#"{"event":"say","channel":"a"} and more"#, json!("a")),
-        (r#"{"event":"say","channel":"a"#, json!(null)),
-        (r#"{"event":"say","data":{"channel":"a"},}"#, json!(null)),
-        (r#"["channel","a"]"#, json!(null)),
-        (r#"{"event":"say"}"#, json!(null)),
-    ] {
+    for (frame, channel) in rows! {
+        r#"{"event":7,"channel":"a"}"# => json!("a");
+        r#"{"event":"hotsock.subscribe","channel":"a","data":7}"# => json!("a");
+        r#"{"event":"hotsock.frobnicate","channel":"a"}"# => json!("a");
+        r#"{"event":"say","channel":"a b"}"# => json!("a b");
+        r#"{"event":"say","event":"say","channel":"a"}"# => json!("a");
+        r#"{"channel":"\u0061","event":"say","data":{]}"# => json!("a");
+        r#"{"event":"say","channel":"a"} and more"# => json!("a");
+        r#"{"event":"say","channel":"a"# => json!(null);
+        r#"{"event":"say","data":{"channel":"a"},}"# => json!(null);
+        r#"["channel","a"]"# => json!(null);
+        r#"{"event":"say"}"# => json!(null);
+    } {
         client.send(frame).await;
         let error = client.next_json().await;
         assert_eq!(error["event"], "hotsock.error", "{frame}");
@@ -139,7 +102,7 @@ async fn an_error_names_the_channel_as_far_as_it_can_be_read() {
 #[tokio::test]
 async fn a_frame_over_the_limit_is_closed_with_1009() {
     let server = Server::start();
-    let mut calm = bystander(&server).await;
+    let mut calm = Client::bystander(&server, "presence.calm").await;
     let mut client = Client::connect(&server, &Token::of("Jim")).await;
     let whole = |bytes: usize| {
         let frame = r#"{"event":"hotsock.ping","data":""}"#.len();
@@ -149,12 +112,12 @@ async fn a_frame_over_the_limit_is_closed_with_1009() {
         )
     };
     client.send(&whole(128 * 1024)).await;
-    client.expect(r#"{"event":"hotsock.pong","data":{}}"#).await;
+    client.expect(PONG).await;
     let _ = client
         .socket
         .send(Message::text(whole(128 * 1024 + 1)))
         .await;
-    assert_eq!(client.closed().await.0, 1009);
+    client.expect_closed(1009).await;
     calm.expect_silence().await;
 }
 
@@ -168,7 +131,7 @@ async fn text_that_is_no_utf_8_is_closed_with_1007() {
         .await
         .unwrap();
     raw.flush().await.unwrap();
-    assert_eq!(client.closed().await.0, 1007);
+    client.expect_closed(1007).await;
 }
 
 #[tokio::test]
@@ -178,7 +141,7 @@ async fn a_frame_that_is_not_masked_is_closed_with_1002() {
     let raw = client.socket.get_mut();
     raw.write_all(&[0x81, 0x02, b'h', b'i']).await.unwrap();
     raw.flush().await.unwrap();
-    assert_eq!(client.closed().await.0, 1002);
+    client.expect_closed(1002).await;
 }
 
 /// What the server says to bytes that are not TLS, until it closes.
@@ -199,7 +162,7 @@ async fn raw(server: &Server, bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn garbage_and_plain_http_on_the_tls_port_are_turned_away() {
     let server = Server::start();
-    let mut calm = bystander(&server).await;
+    let mut calm = Client::bystander(&server, "presence.calm").await;
     let answer = raw(&server, b"GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
@@ -216,7 +179,7 @@ async fn garbage_and_plain_http_on_the_tls_port_are_turned_away() {
 #[tokio::test]
 async fn a_handshake_that_dribbles_is_given_up_after_ten_seconds() {
     let server = Server::start();
-    let mut calm = bystander(&server).await;
+    let mut calm = Client::bystander(&server, "presence.calm").await;
     let begun = Instant::now();
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     // A record of 512 bytes is announced, and comes byte by byte.
@@ -258,10 +221,6 @@ async fn a_request_that_is_no_upgrade_is_told_so() {
         assert!([400, 426].contains(&answer.status), "{answer:?}");
         assert!(!answer.json()["error"]["code"].as_str().unwrap().is_empty());
     }
-    let plain = hyper::Request::builder()
-        .uri("/v1")
-        .body(String::new())
-        .unwrap();
-    let answer = server.http(plain).await;
+    let answer = server.get("/v1").await;
     assert!([400, 401, 426].contains(&answer.status), "{answer:?}");
 }

@@ -18,7 +18,7 @@ async fn browsers_may_ask_from_anywhere() {
         .body(String::new())
         .unwrap();
     let answer = server.http(preflight).await;
-    assert_eq!(answer.status, 204);
+    answer.expect(204);
     assert_eq!(answer.headers["access-control-allow-origin"], "*");
     assert!(
         answer.headers["access-control-allow-methods"]
@@ -29,7 +29,7 @@ async fn browsers_may_ask_from_anywhere() {
     let answer = server
         .client_api(&jim, "listMessages", &json!({"channel": 7}))
         .await;
-    assert_eq!(answer.status, 400);
+    answer.expect(400);
     assert_eq!(
         answer.headers["access-control-allow-origin"], "*",
         "errors too"
@@ -47,7 +47,7 @@ async fn channels_and_connections_are_listed_by_page_and_a_connection_can_be_clo
         }
         clients.push(client);
     }
-    let page = server.api("GET", "/channels", "").await.json();
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"].as_array().unwrap().len(), 100);
     assert_eq!(
         page["channels"][0],
@@ -60,21 +60,15 @@ async fn channels_and_connections_are_listed_by_page_and_a_connection_can_be_clo
         .await
         .json();
     assert_eq!(rest["channels"].as_array().unwrap().len(), 21);
-    let some = server
-        .api("GET", "/channels?prefix=room-1-", "")
-        .await
-        .json();
+    let some = server.read("/channels?prefix=room-1-").await;
     assert_eq!(some["channels"].as_array().unwrap().len(), 40);
-    let mine = server
-        .api("GET", "/connections?uid=user-1", "")
-        .await
-        .json();
+    let mine = server.read("/connections?uid=user-1").await;
     let mine = mine["connections"].as_array().unwrap();
     assert_eq!(mine.len(), 1);
     assert_eq!(mine[0]["id"], json!(clients[1].id));
     let target = format!("/connections/{}", clients[1].id);
     assert_eq!(server.api("DELETE", &target, "").await.status, 204);
-    assert_eq!(clients[1].closed().await.0, 1008);
+    clients[1].expect_closed(1008).await;
     assert_eq!(server.api("DELETE", &target, "").await.status, 404);
     let nobody = server.api("GET", "/channels/presence.nobody", "").await;
     assert_eq!(

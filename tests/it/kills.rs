@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Setup, Token, copy_folder, has, ids};
+use crate::support::{Client, Server, Setup, Strace, Token, copy_folder, has, ids};
 
 const MEMBERS: u64 = 5;
 const MESSAGES: u64 = 6;
@@ -27,7 +27,7 @@ const CALLS: [(&str, u32); 9] = [
 
 /// What a server on these data tells.
 async fn told(server: &Server) -> (Value, Vec<String>) {
-    let members = server.channel("presence.a").await["members"].clone();
+    let members = server.members("presence.a").await;
     let mut reader = Client::connect(server, &Token::everything("reader")).await;
     reader.subscribe("stored").await;
     let messages = ids(&server.list(&reader, &json!({"channel": "stored"})).await);
@@ -60,26 +60,9 @@ async fn filled() -> (Server, (Value, Vec<String>)) {
     (server, told)
 }
 
-fn injected(call: &str, what: &str) -> Vec<String> {
-    let words = [
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &format!("trace={call}"),
-        "-e",
-        &format!("inject={call}:{what}"),
-    ];
-    words.map(str::to_owned).to_vec()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_is_killed_at_any_call_loses_nothing_and_the_next_one_comes_up() {
     if !has("strace") {
-        eprintln!("SKIPPED: strace is not installed");
         return;
     }
     let (server, expected) = filled().await;
@@ -89,15 +72,15 @@ async fn a_start_that_is_killed_at_any_call_loses_nothing_and_the_next_one_comes
         for n in 1..=most {
             let cut = Setup::new()
                 .boot_grace("60s")
-                .through(&injected(call, &format!("signal=KILL:when={n}")))
-                .prepared();
+                .through(&Strace::inject(call, &format!("signal=KILL:when={n}")).around())
+                .prepare();
             copy_folder(&server.data_dir(), &cut.data_dir());
             let Some(said) = cut.died() else {
                 // It came up: there are not so many of these calls.
                 break;
             };
             kills += 1;
-            let mut cut = cut.through(&[]);
+            let mut cut = cut.directly();
             cut.run_again();
             let found = told(&cut).await;
             assert_eq!(found, expected, "killed at {call} {n}:\n{said}");
@@ -111,20 +94,19 @@ async fn a_start_that_is_killed_at_any_call_loses_nothing_and_the_next_one_comes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_start_that_is_killed_at_any_call_does_not_stand_in_the_way_of_the_next() {
     if !has("strace") {
-        eprintln!("SKIPPED: strace is not installed");
         return;
     }
     let mut kills = 0;
     for (call, most) in CALLS.into_iter().chain([("write", 12)]) {
         for n in 1..=most {
             let cut = Setup::new()
-                .through(&injected(call, &format!("signal=KILL:when={n}")))
-                .prepared();
+                .through(&Strace::inject(call, &format!("signal=KILL:when={n}")).around())
+                .prepare();
             if cut.died().is_none() {
                 break;
             }
             kills += 1;
-            let mut cut = cut.through(&[]);
+            let mut cut = cut.directly();
             cut.run_again();
             let (client, _) = Client::join(&cut, "Jim", "presence.a").await;
             client.close().await;

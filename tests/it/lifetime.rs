@@ -8,13 +8,13 @@ use serde_json::json;
 use tokio::time::{interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, PING, Server, Setup, Token};
 
 #[tokio::test]
 async fn a_connection_ends_with_its_lifetime() {
     let server = Server::with("connection", "max_lifetime = \"1s\"");
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
-    assert_eq!(jim.closed().await.0, 1001);
+    jim.expect_closed(1001).await;
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_connection_without_frames_is_idle_and_ends() {
     let server = Server::with("connection", "idle_timeout = \"1s\"");
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
     let begun = Instant::now();
-    assert_eq!(jim.closed().await.0, 1001);
+    jim.expect_closed(1001).await;
     assert!(begun.elapsed() >= Duration::from_millis(900));
 }
 
@@ -46,12 +46,12 @@ async fn a_client_that_promised_heartbeats_must_send_them() {
     jim.subscribe("presence.a").await;
     pam.next().await;
     let begun = Instant::now();
-    jim.send(r#"{"event":"hotsock.heartbeat"}"#).await;
+    jim.send(HEARTBEAT).await;
     // Other frames are no heartbeat.
-    jim.send(r#"{"event":"hotsock.ping"}"#).await;
-    assert_eq!(jim.closed().await.0, 1001);
+    jim.send(PING).await;
+    jim.expect_closed(1001).await;
     assert!(begun.elapsed() >= Duration::from_millis(4_900));
-    assert_eq!(pam.next_json().await["event"], "hotsock.memberRemoved");
+    pam.expect_event("hotsock.memberRemoved").await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Server, Setup, Token, rows};
 
 const DATA_BYTES: usize = 2_048;
 const UID_CHARACTERS: usize = 40;
@@ -44,16 +44,10 @@ async fn a_token_may_hold_exactly_as_much_as_is_configured() {
     let token = Token::of(&uid(UID_CHARACTERS)).umd(bytes(UMD_BYTES));
     let mut client = Client::connect(&server, &token).await;
     assert_eq!(client.connected["meta"]["umd"], bytes(UMD_BYTES));
-    for (token, wanted) in [
-        (
-            Token::of(&uid(UID_CHARACTERS + 1)),
-            "claim uid is invalid: expected at most 40 characters",
-        ),
-        (
-            Token::of("Jim").umd(bytes(UMD_BYTES + 1)),
-            "claim umd is invalid: expected at most 100 bytes",
-        ),
-    ] {
+    for (token, wanted) in rows! {
+        Token::of(&uid(UID_CHARACTERS + 1)) => "claim uid is invalid: expected at most 40 characters";
+        Token::of("Jim").umd(bytes(UMD_BYTES + 1)) => "claim umd is invalid: expected at most 100 bytes";
+    } {
         let refused = Client::try_connect(&server, &token.for_server(&server)).await;
         let Err((401, body)) = refused else {
             panic!("not refused with 401");
@@ -70,9 +64,9 @@ async fn a_token_may_hold_exactly_as_much_as_is_configured() {
             .claim("uid", json!("é".repeat(characters)));
         let frame = json!({"event": "hotsock.subscribe", "channel": "presence.a",
             "data": {"token": token.for_server(&server)}});
-        client.send(&frame.to_string()).await;
+        client.send(&frame).await;
         if fits {
-            assert_eq!(client.next_json().await["event"], "hotsock.subscribed");
+            client.expect_event("hotsock.subscribed").await;
         } else {
             client.expect_error("INVALID_SUBSCRIBE_TOKEN").await;
         }
@@ -92,7 +86,7 @@ async fn a_token_may_hold_exactly_as_much_as_is_configured() {
         let token = Token::umd_of(&client.id, bytes(n)).for_server(&server);
         let body = json!({"channel": "presence.a", "token": token});
         let answer = server.client_api(&client, "umdUpdate", &body).await;
-        assert_eq!(answer.status, status, "{answer:?}");
+        answer.expect(status);
     }
     let updated = client.next_json().await;
     assert_eq!(updated["data"]["member"]["umd"], bytes(UMD_BYTES));
@@ -134,27 +128,17 @@ async fn data_may_have_exactly_as_much_as_is_configured() {
 async fn a_back_ends_reaction_may_have_exactly_as_much_as_a_tokens() {
     let server = server();
     let body = json!({"channel": "c", "event": "e", "store": 600, "eagerIdGeneration": true});
-    let answer = server.api("POST", "/publish", &body.to_string()).await;
+    let answer = server.try_publish(&body).await;
     let id = answer.json()["id"].clone();
-    for (characters, n, status, wanted) in [
-        (UID_CHARACTERS, UMD_BYTES, 202, ""),
-        (
-            UID_CHARACTERS + 1,
-            UMD_BYTES,
-            400,
-            "`data.uid` must have 1 to 40 characters",
-        ),
-        (
-            UID_CHARACTERS,
-            UMD_BYTES + 1,
-            400,
-            "`data.umd` has 101 bytes as compact JSON, and may have 100",
-        ),
-    ] {
+    for (characters, n, status, wanted) in rows! {
+        UID_CHARACTERS => UMD_BYTES => 202 => "";
+        UID_CHARACTERS + 1 => UMD_BYTES => 400 => "`data.uid` must have 1 to 40 characters";
+        UID_CHARACTERS => UMD_BYTES + 1 => 400 => "`data.umd` has 101 bytes as compact JSON, and may have 100";
+    } {
         let body = json!({"channel": "c", "event": "hotsock.messageReaction", "data": {
             "uid": uid(characters), "umd": bytes(n), "messageId": id, "reaction": "+", "action": "add"}});
-        let answer = server.api("POST", "/publish", &body.to_string()).await;
-        assert_eq!(answer.status, status, "{answer:?}");
+        let answer = server.try_publish(&body).await;
+        answer.expect(status);
         assert!(answer.text.contains(wanted), "{answer:?}");
     }
 }
@@ -167,7 +151,7 @@ async fn a_body_has_room_for_data_however_it_is_spelled_and_no_more() {
         let body = json!({"channel": "c", "event": "e"}).to_string();
         let body = body.clone() + &" ".repeat(bytes - body.len());
         let answer = server.api("POST", "/publish", &body).await;
-        assert_eq!(answer.status, status, "{answer:?}");
+        answer.expect(status);
         if status == 413 {
             assert!(
                 answer.text.contains(&format!("at most {most} bytes")),
@@ -175,8 +159,7 @@ async fn a_body_has_room_for_data_however_it_is_spelled_and_no_more() {
             );
         }
     }
-    let request = hyper::Request::get("/openapi.json").body(String::new());
-    let document = server.http(request.unwrap()).await.json();
+    let document = server.get("/openapi.json").await.json();
     let schemas = &document["components"]["schemas"];
     assert_eq!(schemas["Uid"]["maxLength"], UID_CHARACTERS);
     assert!(schemas["Data"].to_string().contains("up to 2,048 bytes"));
@@ -186,29 +169,14 @@ async fn a_body_has_room_for_data_however_it_is_spelled_and_no_more() {
 
 #[tokio::test]
 async fn limits_that_do_not_fit_together_stop_the_start() {
-    for (section, line, wanted) in [
-        (
-            "limits",
-            "uid_characters = 513",
-            "limits.uid_characters: must be between 36 and 512",
-        ),
-        (
-            "limits",
-            "data_bytes = \"1MiB\"",
-            "connection.frame_bytes: must be at least 1026KiB",
-        ),
-        (
-            "connection",
-            "frame_bytes = \"16KiB\"",
-            "connection.frame_bytes: must be at least 34KiB",
-        ),
-    ] {
-        let (status, said) = Setup::new().set(section, line).refused();
-        assert_eq!(status.code(), Some(2), "{said}");
-        assert!(
-            said.contains(wanted) && said.contains("rollcall.toml:"),
-            "{said}"
-        );
+    for (section, line, wanted) in rows! {
+        "limits" => "uid_characters = 513" => "limits.uid_characters: must be between 36 and 512";
+        "limits" => "data_bytes = \"1MiB\"" => "connection.frame_bytes: must be at least 1026KiB";
+        "connection" => "frame_bytes = \"16KiB\"" => "connection.frame_bytes: must be at least 34KiB";
+    } {
+        Setup::new()
+            .set(section, line)
+            .refused(2, &[wanted, "rollcall.toml:"]);
     }
 }
 
@@ -230,7 +198,7 @@ async fn at_the_most_nothing_breaks_and_nothing_goes_into_files_that_are_never_s
         .set("connection", "frame_bytes = \"2MiB\"")
         .set("connection", "queue_bytes = \"256MiB\"")
         .set("presence", "channel_bytes = \"1MiB\"")
-        .set("log", "level = \"info\"")
+        .terse()
         // Nobody is there; what it is to be told is kept.
         .set(webhook, "name = \"down\"")
         .set(webhook, "url = \"http://127.0.0.1:9/hooks\"")
@@ -268,18 +236,18 @@ async fn at_the_most_nothing_breaks_and_nothing_goes_into_files_that_are_never_s
         clients.push(client);
     }
     assert_eq!(blobs(&server), 0, "after joins");
-    let page = server.api("GET", "/channels", "").await.json();
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"][0]["memberCount"], CLIENTS);
     // Messages as large as can be; then reactions to one of them, by everybody.
     for client in clients.iter_mut().take(12) {
         let message = json!({"channel": channel, "event": event, "data": bytes(DATA)});
-        client.send(&message.to_string()).await;
+        client.send(&message).await;
     }
     let body = json!({"channel": channel, "event": event, "eagerIdGeneration": true});
     let answer = server
         .client_api(&clients[0], "publishMessage", &body)
         .await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.expect(202);
     let id = answer.json()["id"].clone();
     let react = |action: &str| {
         json!({"event": "hotsock.messageReaction", "channel": channel,
@@ -311,12 +279,11 @@ async fn at_the_most_nothing_breaks_and_nothing_goes_into_files_that_are_never_s
         client.close().await;
     }
     // What is listed is on disk: that those have left too.
-    let page = server.api("GET", "/channels", "").await.json();
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"][0]["memberCount"], CLIENTS - 10);
     // All of it is there, whole, after a crash.
-    server.kill();
-    server.run_again();
-    let page = server.api("GET", "/channels", "").await.json();
+    server.crash();
+    let page = server.read("/channels").await;
     assert_eq!(page["channels"][0]["memberCount"], CLIENTS - 10);
     drop(clients);
     let mut reader = Client::connect(&server, &{

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Token};
+use crate::support::{Client, Server, Token, rows};
 
 async fn update(client: &mut Client, channel: Option<&str>, token: String) {
     let mut frame = json!({"event": "hotsock.umdUpdate", "data": {"token": token}});
     if let Some(channel) = channel {
         frame["channel"] = json!(channel);
     }
-    client.send(&frame.to_string()).await;
+    client.send(&frame).await;
 }
 
 #[tokio::test]
@@ -69,44 +69,17 @@ async fn refusals_have_their_codes() {
     let (mut jim, _) = Client::join(&server, "Jim", "presence.a").await;
     let id = jim.id.clone();
     let good = || Token::umd_of(&id, json!(1));
-    let cases = [
-        (
-            Some("presence.a"),
-            good().claim("scope", json!("connect")),
-            "INVALID_UMD_TOKEN",
-        ),
-        (
-            Some("presence.a"),
-            good().claim("connectionId", json!("other")),
-            "INVALID_UMD_TOKEN",
-        ),
-        (
-            Some("presence.a"),
-            good().without("connectionId"),
-            "INVALID_UMD_TOKEN",
-        ),
-        (
-            Some("presence.a"),
-            good().claim("exp", json!(1)),
-            "INVALID_UMD_TOKEN",
-        ),
-        (
-            Some("presence.a"),
-            good().umd(json!("x".repeat(1_023))),
-            "INVALID_UMD_TOKEN",
-        ),
-        (
-            Some("presence.a"),
-            good().channels(json!({"presence.b": {"umdUpdate": true}})),
-            "UMD_UPDATE_PERMISSION_DENIED",
-        ),
-        (
-            None,
-            good().without("umdUpdate"),
-            "UMD_UPDATE_PERMISSION_DENIED",
-        ),
-        (Some("presence.b"), good(), "NOT_SUBSCRIBED"),
-    ];
+    let cases = rows! {
+        Some("presence.a") => good().claim("scope", json!("connect")) => "INVALID_UMD_TOKEN";
+        Some("presence.a") => good().claim("connectionId", json!("other")) => "INVALID_UMD_TOKEN";
+        Some("presence.a") => good().without("connectionId") => "INVALID_UMD_TOKEN";
+        Some("presence.a") => good().claim("exp", json!(1)) => "INVALID_UMD_TOKEN";
+        Some("presence.a") => good().umd(json!("x".repeat(1_023))) => "INVALID_UMD_TOKEN";
+        Some("presence.a") => good().channels(json!({"presence.b": {"umdUpdate": true}}))
+            => "UMD_UPDATE_PERMISSION_DENIED";
+        None => good().without("umdUpdate") => "UMD_UPDATE_PERMISSION_DENIED";
+        Some("presence.b") => good() => "NOT_SUBSCRIBED";
+    };
     for (channel, token, code) in cases {
         let token = token.for_server(&server);
         update(&mut jim, channel, token).await;
@@ -114,5 +87,5 @@ async fn refusals_have_their_codes() {
     }
     let largest = good().umd(json!("x".repeat(1_022))).for_server(&server);
     update(&mut jim, Some("presence.a"), largest).await;
-    assert_eq!(jim.next_json().await["event"], "hotsock.memberUpdated");
+    jim.expect_event("hotsock.memberUpdated").await;
 }

@@ -8,50 +8,24 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Server, Setup, Token, burst, subscribe, unsubscribe, update};
 
 const CHANNEL: &str = "presence.room";
 
 /// Somebody who may say anything anywhere, and gets a copy.
 async fn speaker(server: &Server, uid: &str) -> Client {
-    let token = Token::of(uid).channels(json!({"*": {
-        "subscribe": true,
-        "messages": {"*": {"broadcast": true, "echo": true}},
-    }}));
+    let token = Token::saying(uid, json!({"broadcast": true, "echo": true}));
     Client::connect(server, &token).await
-}
-
-fn request(event: &str) -> String {
-    json!({"event": event, "channel": CHANNEL}).to_string()
-}
-
-/// Three frames in one write: they are at the server before the first has been dealt with.
-async fn burst(client: &mut Client, frames: &[String]) {
-    for frame in frames {
-        client
-            .socket
-            .feed(Message::text(frame.as_str()))
-            .await
-            .unwrap();
-    }
-    client.socket.flush().await.unwrap();
 }
 
 #[tokio::test]
 async fn whoever_joins_speaks_and_leaves_at_once_is_told_of_in_that_order() {
-    let server = Setup::new()
-        .set("connection", "frames_per_second = 1000000")
-        .start();
+    let server = Setup::new().hasty().start();
     let (mut pam, _) = Client::join(&server, "Pam", CHANNEL).await;
     let mut jim = speaker(&server, "Jim").await;
     for round in 0..50 {
-        let said = json!({"event": "said", "channel": CHANNEL, "data": round}).to_string();
-        let frames = [
-            request("hotsock.subscribe"),
-            said.clone(),
-            request("hotsock.unsubscribe"),
-            said,
-        ];
+        let said = json!({"event": "said", "channel": CHANNEL, "data": round});
+        let frames = [subscribe(CHANNEL), said.clone(), unsubscribe(CHANNEL), said];
         burst(&mut jim, &frames).await;
         for expected in [
             "hotsock.memberAdded",
@@ -72,20 +46,15 @@ async fn whoever_joins_speaks_and_leaves_at_once_is_told_of_in_that_order() {
 
 #[tokio::test]
 async fn no_message_has_metadata_that_a_power_cut_could_take_back() {
-    let mut server = Setup::new()
-        .set("connection", "frames_per_second = 1000000")
-        .start();
+    let mut server = Setup::new().hasty().start();
     let (mut pam, _) = Client::join(&server, "Pam", CHANNEL).await;
     let mut jim = speaker(&server, "Jim").await;
     jim.subscribe(CHANNEL).await;
     pam.next().await;
     for round in 0..50 {
-        let token = Token::umd_of(&jim.id, json!(round)).for_server(&server);
-        let update = json!({
-            "event": "hotsock.umdUpdate", "channel": CHANNEL, "data": {"token": token},
-        });
+        let update = update(&server, &jim, CHANNEL, json!(round));
         let said = json!({"event": "said", "channel": CHANNEL});
-        burst(&mut jim, &[update.to_string(), said.to_string()]).await;
+        burst(&mut jim, [update, said]).await;
         let frame = pam.next_json().await;
         assert_eq!(
             frame["event"], "hotsock.memberUpdated",
@@ -96,7 +65,7 @@ async fn no_message_has_metadata_that_a_power_cut_could_take_back() {
     }
     // What the last message said of him is what is there after a kill.
     server.crash();
-    let members = server.channel(CHANNEL).await["members"].clone();
+    let members = server.members(CHANNEL).await;
     assert_eq!(members[1], json!({"uid": "Jim", "umd": 49}));
 }
 
@@ -104,11 +73,7 @@ async fn no_message_has_metadata_that_a_power_cut_could_take_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_takes_back_nothing_that_a_message_has_said() {
     for _ in 0..5 {
-        let mut server = Arc::new(
-            Setup::new()
-                .set("connection", "frames_per_second = 1000000")
-                .start(),
-        );
+        let mut server = Arc::new(Setup::new().hasty().start());
         let (mut pam, _) = Client::join(&server, "Pam", CHANNEL).await;
         let mut jim = speaker(&server, "Jim").await;
         jim.subscribe(CHANNEL).await;
@@ -116,10 +81,7 @@ async fn a_kill_takes_back_nothing_that_a_message_has_said() {
             let server = Arc::clone(&server);
             tokio::spawn(async move {
                 for n in 0.. {
-                    let token = Token::umd_of(&jim.id, json!(n)).for_server(&server);
-                    let update = json!({
-                        "event": "hotsock.umdUpdate", "channel": CHANNEL, "data": {"token": token},
-                    });
+                    let update = update(&server, &jim, CHANNEL, json!(n));
                     let said = json!({"event": "said", "channel": CHANNEL});
                     let is_copy = |frame: &Value| frame["event"] == "said";
                     // Neither waits for the other, and the copy comes last.
@@ -155,7 +117,7 @@ async fn a_kill_takes_back_nothing_that_a_message_has_said() {
         });
         seen_first.await.unwrap();
         let seen = Server::end_under(&mut server, Signal::KILL, vec![talk, listen]).await[1];
-        let members = server.channel(CHANNEL).await["members"].clone();
+        let members = server.members(CHANNEL).await;
         let kept = members[1]["umd"].as_i64().unwrap();
         assert!(kept >= seen, "{kept} is there, but {seen} has been told");
     }
@@ -165,14 +127,11 @@ async fn a_kill_takes_back_nothing_that_a_message_has_said() {
 /// between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_that_ends_and_begins_anew_keeps_its_order() {
-    let server = Setup::new()
-        .set("connection", "frames_per_second = 1000000")
-        .start();
+    let server = Setup::new().hasty().start();
     let mut jim = Client::connect(&server, &Token::of("Jim")).await;
-    let pair = [request("hotsock.subscribe"), request("hotsock.unsubscribe")];
+    let pair = [subscribe(CHANNEL), unsubscribe(CHANNEL)];
     for _ in 0..20 {
-        let frames: Vec<String> = pair.iter().cycle().take(200).cloned().collect();
-        burst(&mut jim, &frames).await;
+        burst(&mut jim, pair.iter().cycle().take(200)).await;
         for n in 0..200 {
             let frame = jim.next_json().await;
             let expected = ["hotsock.subscribed", "hotsock.unsubscribed"][n % 2];

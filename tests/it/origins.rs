@@ -3,7 +3,7 @@
 use hyper::Request;
 use serde_json::{Value, json};
 
-use crate::support::{API_KEY, Client, Server, Token};
+use crate::support::{API_KEY, Client, Server, Token, rows};
 
 const TYPES: &str = "hotsock.messagePublished";
 
@@ -24,10 +24,7 @@ async fn a_message_by_http_has_the_address_and_the_name_of_the_request() {
     };
     jim.send(r#"{"channel":"c","event":"by-socket"}"#).await;
     jim.expect_silence().await;
-    let target = format!(
-        "/connection/publishMessage?connectionId={}&connectionSecret={}",
-        jim.id, jim.secret
-    );
+    let target = format!("/connection/publishMessage?{}", jim.query());
     let post = |target: &str, agent: Option<&str>, event: &str| {
         let mut request = Request::builder().method("POST").uri(target);
         request = request.header("authorization", format!("Bearer {API_KEY}"));
@@ -45,8 +42,7 @@ async fn a_message_by_http_has_the_address_and_the_name_of_the_request() {
         ("/publish", None, "by-server-http-unnamed"),
         ("/publish", Some(&longest), "by-server-http-at-length"),
     ] {
-        let answer = post(target, agent, event).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
+        post(target, agent, event).await.expect(202);
     }
     let told: Vec<Value> = server.events(TYPES).await;
     let told: Vec<[Value; 5]> = told
@@ -112,18 +108,12 @@ async fn nobody_in_particular_has_no_meta_in_events_out() {
     let server = Server::start();
     server.events(TYPES).await;
     let (mut reader, _) = Client::join(&server, "Pam", "c").await;
-    for (n, (token, meta)) in [
-        (publisher(), None),
-        (publisher().claim("umd", Value::Null), None),
-        (
-            publisher().claim("uid", json!("Jim")),
-            Some(json!({"uid": "Jim", "umd": null})),
-        ),
-        (
-            publisher().umd(json!({"a": 1})),
-            Some(json!({"uid": null, "umd": {"a": 1}})),
-        ),
-    ]
+    for (n, (token, meta)) in rows! {
+        publisher() => None;
+        publisher().claim("umd", Value::Null) => None;
+        publisher().claim("uid", json!("Jim")) => Some(json!({"uid": "Jim", "umd": null}));
+        publisher().umd(json!({"a": 1})) => Some(json!({"uid": null, "umd": {"a": 1}}));
+    }
     .into_iter()
     .enumerate()
     {

@@ -30,7 +30,7 @@ async fn a_page_of_messages_ends_at_a_megabyte_whatever_it_is_made_of() {
         let event = format!("{n}-{}", "e".repeat(100));
         let body = json!({"channel": "c", "event": event, "data": "d".repeat(30_000)});
         let answer = server.client_api(&sender, "publishMessage", &body).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.expect(202);
     }
     for reverse in [false, true] {
         let (mut events, mut last, mut sizes) = (Vec::new(), Value::Null, Vec::new());
@@ -38,7 +38,7 @@ async fn a_page_of_messages_ends_at_a_megabyte_whatever_it_is_made_of() {
             let bound = if reverse { "before" } else { "after" };
             let body = json!({"channel": "c", "reverse": reverse, bound: last});
             let answer = server.client_api(&reader, "listMessages", &body).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.expect(200);
             let page = answer.json()["messages"].as_array().unwrap().clone();
             let Some(message) = page.last() else { break };
             last = message["id"].clone();
@@ -106,7 +106,7 @@ async fn many_reactions_are_counted_and_listed_page_by_page() {
     loop {
         let body = json!({"channel": "c", "messageId": id, "after": after});
         let answer = server.client_api(&reader, "listReactions", &body).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.expect(200);
         assert!(answer.text.len() < 1_300_000);
         let page = answer.json()["reactions"].as_array().unwrap().clone();
         let Some(last) = page.last() else { break };
@@ -124,7 +124,7 @@ async fn many_reactions_are_counted_and_listed_page_by_page() {
     ] {
         let body = json!({"channel": "c", "messageId": id, "after": after});
         let answer = server.client_api(&reader, "listReactions", &body).await;
-        assert_eq!(answer.status, 400);
+        answer.expect(400);
         assert!(answer.text.contains(field), "{}", answer.text);
     }
 }

@@ -16,7 +16,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{API_KEY, Client, Dice, Disk, Server, Setup, Token, ids, in_time};
+use crate::support::{
+    API_KEY, Client, Dice, Disk, Server, Setup, Token, ids, in_time, subscribe, unsubscribe, update,
+};
 
 const CHANNELS: u64 = 3;
 const USERS: u64 = 8;
@@ -56,21 +58,12 @@ async fn live(server: Arc<Server>, truth: Truth, user: u64, mut dice: Dice) {
     for step in 1.. {
         let n = dice.below(CHANNELS);
         let (frame, wanted) = match (mine.contains_key(&n), dice.below(3)) {
-            (false, _) => (
-                json!({"event": "hotsock.subscribe", "channel": channel(n)}),
-                Some(json!(0)),
-            ),
-            (true, 0) => (
-                json!({"event": "hotsock.unsubscribe", "channel": channel(n)}),
-                None,
-            ),
+            (false, _) => (subscribe(&channel(n)), Some(json!(0))),
+            (true, 0) => (unsubscribe(&channel(n)), None),
             (true, _) => {
-                let token = Token::umd_of(&client.id, json!(step)).for_server(&server);
-                let data = json!({"token": token});
-                (
-                    json!({"event": "hotsock.umdUpdate", "channel": channel(n), "data": data}),
-                    Some(json!(step)),
-                )
+                let umd = json!(step);
+                let frame = update(&server, &client, &channel(n), umd.clone());
+                (frame, Some(umd))
             }
         };
         let note = |add: Options| {
@@ -320,9 +313,6 @@ async fn where_files_can_share_their_blocks_a_start_reads_a_copy_that_does() {
     server.crash();
     let line = server.wait_for_log("the database is sound");
     assert!(line.contains("Shared"), "{line}");
-    assert_eq!(
-        server.channel("presence.a").await["members"][0]["uid"],
-        "Jim"
-    );
+    assert_eq!(server.members("presence.a").await[0]["uid"], "Jim");
     server.kill();
 }

@@ -10,8 +10,7 @@ async fn a_deduplication_id_counts_once_also_across_restarts() {
     let body = json!({"channel": "c", "event": "e", "store": 600, "deduplicationId": "order-7"});
     server.publish(body.clone()).await;
     server.publish(body.clone()).await;
-    server.kill();
-    server.run_again();
+    server.crash();
     server.publish(body).await;
     let jim = Client::jim(&server, "c").await;
     let answer = server
@@ -102,7 +101,7 @@ async fn what_many_publish_where_nobody_is_is_told_in_the_order_of_ids() {
         .collect();
     assert_eq!(told.len(), 200);
     assert!(told.is_sorted(), "{told:?}");
-    let channels = server.api("GET", "/channels", "").await.json();
+    let channels = server.read("/channels").await;
     assert_eq!(channels["channels"], json!([]), "nothing is left behind");
 }
 
@@ -112,7 +111,7 @@ async fn the_client_api_publishes_and_tells_of_a_channel() {
     let mut jim = Client::jim(&server, "c").await;
     let body = json!({"channel": "c", "event": "say", "data": 7, "eagerIdGeneration": true});
     let answer = server.client_api(&jim, "publishMessage", &body).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.expect(202);
     let told = jim.next_json().await;
     assert_eq!(
         answer.json(),
@@ -130,5 +129,5 @@ async fn the_client_api_publishes_and_tells_of_a_channel() {
     let body = json!({"channel": "presence.p", "token": token});
     let answer = server.client_api(&jim, "umdUpdate", &body).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "{}"));
-    assert_eq!(jim.next_json().await["event"], "hotsock.memberUpdated");
+    jim.expect_event("hotsock.memberUpdated").await;
 }

@@ -1,9 +1,8 @@
 //! Reactions by each of the three ways in (sections 9, 11 and 12), and what back ends are told of them (section 13).
 
-use hyper::Request;
 use serde_json::{Value, json};
 
-use crate::support::{API_KEY, Answer, Client, Server, Token};
+use crate::support::{Answer, Client, Server, Token, react, rows};
 
 const TYPES: &str = "hotsock.messageReactionAdded,hotsock.messageReactionRemoved";
 
@@ -25,34 +24,23 @@ async fn member(server: &Server, uid: &str, umd: Value) -> Client {
     client
 }
 
-/// A stored message in `c`.
-async fn message(server: &Server) -> String {
-    let body = json!({"channel": "c", "event": "e", "store": 600, "eagerIdGeneration": true});
-    let id = server.publish(body).await["id"].clone();
-    id.as_str().unwrap().to_owned()
-}
-
 fn reaction(channel: &str, message: &str, action: &str) -> Value {
-    json!({"channel": channel, "event": "hotsock.messageReaction",
-        "data": {"messageId": message, "reaction": "thumbsup", "action": action}})
+    react(channel, message, "thumbsup", action)
 }
 
 /// `publishMessage` by a client that calls itself `agent`.
 async fn publish_as(server: &Server, client: &Client, agent: &str, body: &Value) -> Answer {
-    let target = format!(
-        "/connection/publishMessage?connectionId={}&connectionSecret={}",
-        client.id, client.secret
-    );
-    let request = Request::builder().method("POST").uri(target);
-    let request = request.header("user-agent", agent).body(body.to_string());
-    server.http(request.unwrap()).await
+    let target = format!("/connection/publishMessage?{}", client.query());
+    let agent = ("user-agent", agent);
+    let body = body.to_string();
+    server.api_with("POST", &target, agent, &body).await
 }
 
 #[tokio::test]
 async fn the_client_api_reacts_as_the_websocket_does() {
     let server = Server::start();
     let mut jim = member(&server, "Jim", json!({"a": 1})).await;
-    let id = message(&server).await;
+    let id = server.store("c", Value::Null).await;
     jim.next().await;
     // By the channel's alias as well; the answer has the real name.
     for (channel, action, event) in [
@@ -62,9 +50,8 @@ async fn the_client_api_reacts_as_the_websocket_does() {
         let mut body = reaction(channel, &id, action);
         body["eagerIdGeneration"] = json!(true);
         let answer = server.client_api(&jim, "publishMessage", &body).await;
-        assert_eq!(answer.status, 202, "{answer:?}");
-        let told = jim.next_json().await;
-        assert_eq!(told["event"], event);
+        answer.expect(202);
+        let told = jim.expect_event(event).await;
         assert_eq!(
             told["data"],
             json!({"messageId": id, "reaction": "thumbsup", "action": action})
@@ -92,7 +79,7 @@ async fn the_client_api_reacts_as_the_websocket_does() {
 async fn the_client_api_refuses_reactions_as_the_websocket_does() {
     let server = Server::start();
     let jim = member(&server, "Jim", Value::Null).await;
-    let id = message(&server).await;
+    let id = server.store("c", Value::Null).await;
     let watcher = Token::of("Pam").channels(json!({"c": {"subscribe": true}}));
     let mut watcher = Client::connect(&server, &watcher).await;
     watcher.subscribe("c").await;
@@ -110,35 +97,25 @@ async fn the_client_api_refuses_reactions_as_the_websocket_does() {
     scheduled["scheduleExpression"] = json!("at(2099-01-01T00:00:00)");
     let other = json!({"channel": "c", "event": "hotsock.subscribe"});
     let good = reaction("c", &id, "add");
-    for (client, body, status, code) in [
-        (&outside, good.clone(), 403, "NOT_SUBSCRIBED"),
-        (&watcher, good.clone(), 403, "REACTION_PERMISSION_DENIED"),
-        (&anonymous, good, 403, "REACTION_PERMISSION_DENIED"),
-        (
-            &jim,
-            with("reaction", json!("a#b")),
-            400,
-            "INVALID_REACTION",
-        ),
-        (&jim, with("action", json!("shrug")), 400, "INVALID_MESSAGE"),
-        (&jim, with("messageId", json!(7)), 400, "INVALID_MESSAGE"),
-        (
-            &jim,
-            with("messageId", json!("01H2BSNHFJXKF2XDFD8KMM36FF")),
-            404,
-            "MESSAGE_NOT_FOUND",
-        ),
-        (&jim, scheduled.clone(), 400, "INVALID_SCHEDULE"),
-        (&jim, other, 400, "UNKNOWN_EVENT"),
-    ] {
+    for (client, body, status, code) in rows! {
+        &outside => good.clone() => 403 => "NOT_SUBSCRIBED";
+        &watcher => good.clone() => 403 => "REACTION_PERMISSION_DENIED";
+        &anonymous => good => 403 => "REACTION_PERMISSION_DENIED";
+        &jim => with("reaction", json!("a#b")) => 400 => "INVALID_REACTION";
+        &jim => with("action", json!("shrug")) => 400 => "INVALID_MESSAGE";
+        &jim => with("messageId", json!(7)) => 400 => "INVALID_MESSAGE";
+        &jim => with("messageId", json!("01H2BSNHFJXKF2XDFD8KMM36FF")) => 404 => "MESSAGE_NOT_FOUND";
+        &jim => scheduled.clone() => 400 => "INVALID_SCHEDULE";
+        &jim => other => 400 => "UNKNOWN_EVENT";
+    } {
         let answer = server.client_api(client, "publishMessage", &body).await;
-        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        answer.expect(status);
         assert_eq!(answer.json()["error"]["code"], code, "{body}: {answer:?}");
     }
     // What is meant for later is refused on the socket as well, and not done at once.
     let mut jim = jim;
     jim.until_pong().await;
-    jim.send(&scheduled.to_string()).await;
+    jim.send(&scheduled).await;
     let error = jim.expect_error("INVALID_SCHEDULE").await;
     assert_eq!(error["channel"], "c");
 }
@@ -147,11 +124,11 @@ async fn the_client_api_refuses_reactions_as_the_websocket_does() {
 async fn a_back_end_reacts_in_the_name_of_a_user() {
     let server = Server::start();
     let mut jim = member(&server, "Jim", Value::Null).await;
-    let id = message(&server).await;
+    let id = server.store("c", Value::Null).await;
     jim.next().await;
     let mut body = reaction("c", &id, "add");
-    let answer = server.api("POST", "/publish", &body.to_string()).await;
-    assert_eq!(answer.status, 400, "{answer:?}");
+    let answer = server.try_publish(&body).await;
+    answer.expect(400);
     assert!(answer.text.contains("data.uid"), "{answer:?}");
     body["data"]["uid"] = json!("Pam");
     body["eagerIdGeneration"] = json!(true);
@@ -171,7 +148,7 @@ async fn a_back_end_reacts_in_the_name_of_a_user() {
 async fn a_retried_reaction_is_dropped_though_it_was_taken_back_meanwhile() {
     let server = Server::start();
     let mut jim = member(&server, "Jim", Value::Null).await;
-    let id = message(&server).await;
+    let id = server.store("c", Value::Null).await;
     jim.next().await;
     let by_pam = |action: &str, once: Option<&str>| {
         let mut body = reaction("c", &id, action);
@@ -203,15 +180,16 @@ async fn the_end_of_a_reaction_tells_of_the_request_that_made_it() {
     let mut server = Server::start();
     server.events(TYPES).await;
     let mut jim = member(&server, "Jim", json!({"mood": "good"})).await;
-    let (jim_id, id) = (jim.id.clone(), message(&server).await);
+    let (jim_id, id) = (jim.id.clone(), server.store("c", Value::Null).await);
     jim.next().await;
     // Added over the socket; and then by HTTP, by another program, and by a back end.
-    jim.send(&reaction("c", &id, "add").to_string()).await;
+    jim.send(reaction("c", &id, "add")).await;
     jim.next().await;
-    let by_http = message(&server).await;
+    let by_http = server.store("c", Value::Null).await;
     jim.next().await;
-    let answer = publish_as(&server, &jim, "a script", &reaction("c", &by_http, "add")).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    publish_as(&server, &jim, "a script", &reaction("c", &by_http, "add"))
+        .await
+        .expect(202);
     let mut by_back_end = reaction("c", &id, "add");
     by_back_end["data"]["uid"] = json!("Pam");
     by_back_end["data"]["umd"] = json!(7);
@@ -251,22 +229,18 @@ async fn the_end_of_a_reaction_tells_of_the_request_that_made_it() {
     // Taken back after a crash, by other connections, in other ways, with other metadata.
     server.crash();
     let mut again = member(&server, "Jim", json!({"mood": "bad"})).await;
-    again.send(&reaction("c", &id, "remove").to_string()).await;
+    again.send(reaction("c", &id, "remove")).await;
     let told = again.next_json().await;
     assert_eq!(told["meta"], json!({"uid": "Jim", "umd": {"mood": "bad"}}));
-    again
-        .send(&reaction("c", &by_http, "remove").to_string())
-        .await;
+    again.send(reaction("c", &by_http, "remove")).await;
     again.next().await;
     let mut back = by_back_end;
     back["data"]["action"] = json!("remove");
     back["data"].as_object_mut().unwrap().remove("umd");
-    let request = Request::builder().method("POST").uri("/publish");
-    let request = request
-        .header("authorization", format!("Bearer {API_KEY}"))
-        .header("user-agent", "another back end");
-    let answer = server.http(request.body(back.to_string()).unwrap()).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    let agent = ("user-agent", "another back end");
+    let back = back.to_string();
+    let answer = server.api_with("POST", "/publish", agent, &back).await;
+    answer.expect(202);
     let all = server.events(TYPES).await;
     assert_eq!(all.len(), 6, "{all:?}");
     for (added, removed) in all[..3].iter().zip(&all[3..]) {

@@ -86,7 +86,7 @@ async fn replaying_what_came_gives_the_membership_after_fifty_kills() {
             let channel = format!("presence.{n}");
             let expected = known.get(&channel).cloned().unwrap_or_default();
             assert_eq!(
-                server.channel(&channel).await["members"],
+                server.members(&channel).await,
                 json!(expected),
                 "round {round}"
             );

@@ -5,27 +5,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Setup, Token};
+use crate::support::{Client, Server, Setup, Token, uids};
 
 const CHANNEL: &str = "presence.room";
 
 async fn join(server: &Server, uid: &str, umd: Value) -> (Client, Value) {
-    let mut client = Client::connect(server, &Token::of(uid).umd(umd)).await;
-    let answer = client.subscribe(CHANNEL).await;
-    (client, serde_json::from_str(&answer).unwrap())
-}
-
-/// The two of them in the channel, who have heard all that there is to hear.
-async fn jim_and_pam(server: &Server) -> (Client, Client) {
-    let (mut jim, _) = join(server, "Jim", Value::Null).await;
-    let (pam, _) = join(server, "Pam", Value::Null).await;
-    assert_eq!(jim.next_json().await["event"], "hotsock.memberAdded");
-    (jim, pam)
-}
-
-fn uids(list: &Value) -> Vec<&str> {
-    let members = list["members"].as_array().unwrap();
-    members.iter().map(|m| m["uid"].as_str().unwrap()).collect()
+    Client::join_with(server, uid, umd, CHANNEL).await
 }
 
 /// Stops the server in one of the two ways that must not differ.
@@ -54,8 +39,7 @@ async fn who_returns_was_never_away(kill: bool) {
     jim.expect_silence().await;
     let (mut pam, _) = join(&server, "Pam", json!("second")).await;
     // Other metadata is an update, as ever; her own `subscribed` shows it already.
-    let updated = jim.next_json().await;
-    assert_eq!(updated["event"], "hotsock.memberUpdated");
+    let updated = jim.expect_event("hotsock.memberUpdated").await;
     assert_eq!(
         updated["data"]["member"],
         json!({"uid": "Pam", "umd": "second"})
@@ -64,8 +48,7 @@ async fn who_returns_was_never_away(kill: bool) {
 
     // Dwight does not return: he goes once, when the grace is over.
     for client in [&mut jim, &mut pam] {
-        let removed = client.next_json().await;
-        assert_eq!(removed["event"], "hotsock.memberRemoved");
+        let removed = client.expect_event("hotsock.memberRemoved").await;
         assert_eq!(
             removed["data"]["member"],
             json!({"uid": "Dwight", "umd": null})
@@ -76,7 +59,7 @@ async fn who_returns_was_never_away(kill: bool) {
     jim.expect_silence().await;
     pam.expect_silence().await;
     assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim", "Pam"]);
-    assert_eq!(server.channel(CHANNEL).await["subscriptionsCount"], 2);
+    assert_eq!(server.subscriptions(CHANNEL).await, 2);
 }
 
 #[tokio::test]
@@ -92,13 +75,12 @@ async fn after_a_stop_who_returns_was_never_away() {
 #[tokio::test]
 async fn a_stop_closes_with_1001_and_a_second_start_within_the_grace_shows_nobody_leaving() {
     let mut server = Setup::new().boot_grace("60s").start();
-    let (mut jim, mut pam) = jim_and_pam(&server).await;
+    let (mut jim, mut pam) = Client::jim_and_pam(&server, CHANNEL).await;
     server.terminate();
-    assert_eq!(jim.closed().await.0, 1001);
-    assert_eq!(pam.closed().await.0, 1001);
+    jim.expect_closed(1001).await;
+    pam.expect_closed(1001).await;
     server.run_again();
-    server.terminate();
-    server.run_again();
+    server.restart();
     let (mut jim, answer) = join(&server, "Jim", Value::Null).await;
     assert_eq!(uids(&answer["data"]), ["Jim", "Pam"]);
     // Two tabs come back for one: one takes the place over, the other is a second subscription.
@@ -116,7 +98,7 @@ async fn a_stop_does_not_wait_for_who_has_said_goodbye() {
     let mut server = Setup::new().boot_grace("60s").start();
     let (mut jim, _) = join(&server, "Jim", Value::Null).await;
     server.signal(Signal::TERM);
-    assert_eq!(jim.closed().await.0, 1001);
+    jim.expect_closed(1001).await;
     jim.close().await;
     let begun = Instant::now();
     server.terminate();
@@ -129,7 +111,7 @@ async fn without_a_grace_the_roll_call_comes_before_anybody_can_connect() {
     let mut server = Setup::new().boot_grace("0s").start();
     let (_jim, _) = join(&server, "Jim", Value::Null).await;
     server.crash();
-    assert_eq!(server.channel(CHANNEL).await["members"], json!([]));
+    assert_eq!(server.members(CHANNEL).await, json!([]));
     let (mut pam, answer) = join(&server, "Pam", Value::Null).await;
     assert_eq!(uids(&answer["data"]), ["Pam"]);
     pam.expect_silence().await;
@@ -144,20 +126,15 @@ async fn absent_members_count_and_can_be_full() {
     let (_jim, _) = join(&server, "Jim", json!("x".repeat(20))).await;
     server.crash();
     let mut pam = Client::connect(&server, &Token::of("Pam").umd(json!("x".repeat(30)))).await;
-    pam.send(r#"{"event":"hotsock.subscribe","channel":"presence.room"}"#)
+    pam.refused("presence.room", "PRESENCE_CHANNEL_CAPACITY_REACHED")
         .await;
-    pam.expect_error("PRESENCE_CHANNEL_CAPACITY_REACHED").await;
 }
 
 #[tokio::test]
 async fn who_unsubscribed_before_the_stop_is_not_back_after_it() {
     let mut server = Setup::new().boot_grace("60s").start();
-    let (_jim, mut pam) = jim_and_pam(&server).await;
-    assert!(
-        pam.unsubscribe(CHANNEL)
-            .await
-            .contains("hotsock.unsubscribed")
-    );
+    let (_jim, mut pam) = Client::jim_and_pam(&server, CHANNEL).await;
+    pam.unsubscribe(CHANNEL).await;
     server.crash();
     assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim"]);
 }
@@ -165,24 +142,22 @@ async fn who_unsubscribed_before_the_stop_is_not_back_after_it() {
 #[tokio::test]
 async fn a_brief_drop_does_not_show_but_an_unsubscribe_does() {
     let server = Server::with("presence", "disconnect_grace = \"60s\"");
-    let (mut jim, pam) = jim_and_pam(&server).await;
+    let (mut jim, pam) = Client::jim_and_pam(&server, CHANNEL).await;
     pam.close().await;
     jim.expect_silence().await;
     let (mut pam, answer) = join(&server, "Pam", Value::Null).await;
     assert_eq!(uids(&answer["data"]), ["Jim", "Pam"]);
     jim.expect_silence().await;
     pam.unsubscribe(CHANNEL).await;
-    assert_eq!(jim.next_json().await["event"], "hotsock.memberRemoved");
+    jim.expect_event("hotsock.memberRemoved").await;
 }
 
 #[tokio::test]
 async fn a_drop_that_lasts_shows_once() {
     let server = Server::with("presence", "disconnect_grace = \"500ms\"");
-    let (mut jim, pam) = jim_and_pam(&server).await;
+    let (mut jim, pam) = Client::jim_and_pam(&server, CHANNEL).await;
     pam.close().await;
-    let removed = jim.next_json().await;
-    assert_eq!(removed["event"], "hotsock.memberRemoved");
-    assert_eq!(removed["data"]["member"]["uid"], "Pam");
+    jim.expect_member("Removed", "Pam").await;
     jim.expect_silence().await;
 }
 
@@ -192,7 +167,7 @@ async fn a_dropped_member_is_absent_for_the_roll_call_too() {
         .boot_grace("60s")
         .set("presence", "disconnect_grace = \"60s\"")
         .start();
-    let (_jim, pam) = jim_and_pam(&server).await;
+    let (_jim, pam) = Client::jim_and_pam(&server, CHANNEL).await;
     pam.close().await;
     server.crash();
     assert_eq!(uids(&server.channel(CHANNEL).await), ["Jim", "Pam"]);

@@ -3,20 +3,24 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use crate::storage::contents;
-use crate::support::{Client, Mount, Server, Setup, Token, has, ids};
+use crate::support::{Client, Mount, Server, Setup, Strace, Token, has, ids, update};
 
 const STORED: &str = "stored";
+
+/// The database's log, among the contents of a folder.
+fn log(all: &[(String, Vec<u8>)]) -> &[u8] {
+    &all.iter().find(|f| f.0.ends_with("db/db")).unwrap().1
+}
 
 fn on(mount: &Mount) -> Setup {
     Setup::new()
         .boot_grace("60s")
         .set("", &format!("data_dir = {:?}", mount.path().join("data")))
-        .set("admin", "socket = \"admin.sock\"")
+        .operated()
 }
 
 /// Somebody is here, and something is stored.
@@ -70,11 +74,12 @@ async fn a_full_disk_is_called_full_and_with_room_again_everything_is_there() {
         }
     }
     let after = contents(&mount.path().join("data/db"));
-    let log =
-        |all: &[(String, Vec<u8>)]| all.iter().find(|f| f.0.ends_with("db/db")).unwrap().1.len();
-    assert!(log(&after) >= log(&before), "the log got shorter");
+    assert!(
+        log(&after).len() >= log(&before).len(),
+        "the log got shorter"
+    );
     mount.make_room();
-    let mut server = server.through(&[]);
+    let mut server = server.directly();
     server.run_again();
     expect_all(&server).await;
     server.kill();
@@ -88,10 +93,8 @@ async fn a_first_start_on_a_full_disk_says_so_and_the_next_one_comes_up() {
         return;
     };
     mount.fill(0);
-    let mut server = on(&mount).prepared();
-    let (status, said) = server.refused_start();
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("make room"), "{said}");
+    let mut server = on(&mount).prepare();
+    let said = server.refused(1, &["make room"]);
     assert!(!said.contains("is damaged"), "{said}");
     mount.make_room();
     server.run_again();
@@ -122,8 +125,7 @@ async fn with_room_for_commits_but_for_no_copy_a_server_starts_and_says_that_it_
     let db = mount.path().join("data/db/db");
     fs::write(&db, vec![0x5a; fs::metadata(&db).unwrap().len() as usize]).unwrap();
     let before = contents(&mount.path().join("data/db"));
-    let (_, said) = server.refused_start();
-    assert!(said.contains("is damaged"), "{said}");
+    server.refused(2, &["is damaged"]);
     assert_eq!(contents(&mount.path().join("data/db")), before);
 }
 
@@ -142,9 +144,7 @@ async fn a_commit_that_finds_no_room_ends_the_server_and_nothing_told_before_is_
     let mut told = 0;
     for n in 1.. {
         assert!(n < 20_000, "the disk takes everything");
-        let token = Token::umd_of(&jim.id, umd(n)).for_server(&server);
-        let data = json!({"token": token});
-        let frame = json!({"event": "hotsock.umdUpdate", "channel": "presence.a", "data": data});
+        let frame = update(&server, &jim, "presence.a", umd(n));
         let is_answer = |event: &Value| event["data"]["member"]["umd"] == umd(n);
         if jim.ask(&frame, is_answer).await.is_none() {
             break;
@@ -174,9 +174,8 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
     let mut jim = Client::connect(&server, &Token::everything("Jim")).await;
     jim.subscribe("presence.a").await;
     let ready = async |server: &Server| {
-        let request = hyper::Request::builder().uri("/readyz");
-        let answer = server.http(request.body(String::new()).unwrap()).await;
-        assert_eq!(answer.status, 200);
+        let answer = server.get("/readyz").await;
+        answer.expect(200);
         answer.text
     };
     assert_eq!(ready(&server).await, r#"{"status":"ready"}"#);
@@ -187,15 +186,12 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
     assert_eq!(warned["status"], "ready");
     let warning = warned["warnings"][0].as_str().unwrap();
     assert!(warning.contains("MiB left"), "{warned}");
-    let status = rollcall(&server, &["status", "--socket", "admin.sock", "--json"]);
-    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let (status, shown) = server.status();
     assert_eq!(status["warnings"], warned["warnings"], "{status}");
     assert!(
         status["diskFreeBytes"].as_u64().unwrap() < 31 << 20,
         "{status}"
     );
-    let shown = rollcall(&server, &["status", "--socket", "admin.sock"]);
-    let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(
         shown.contains("WARNING") && shown.contains(warning),
         "{shown}"
@@ -207,9 +203,8 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
 
     mount.fill(3 << 10);
     server.wait_for_log("messages are not stored any more");
-    let refused = server.api("POST", "/publish", &kept.to_string()).await;
-    assert_eq!(refused.status, 507, "{refused:?}");
-    assert_eq!(refused.json()["error"]["code"], "STORAGE_LIMIT_REACHED");
+    let refused = server.try_publish(&kept).await;
+    refused.expect_error(507, "STORAGE_LIMIT_REACHED");
     // Every message of hers is to be stored.
     jim.send(r#"{"event":"e","channel":"presence.a","data":2}"#)
         .await;
@@ -218,7 +213,7 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
         "event": "hotsock.messageReaction", "channel": "presence.a",
         "data": {"messageId": stored["id"], "reaction": "thumbsup", "action": "add"},
     });
-    jim.send(&reaction.to_string()).await;
+    jim.send(&reaction).await;
     jim.expect_error("STORAGE_LIMIT_REACHED").await;
     server
         .publish(json!({"channel": "presence.a", "event": "e", "data": 3}))
@@ -228,10 +223,7 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
     assert!(jim.next().await.contains("hotsock.memberAdded"));
     pam.close().await;
     assert!(jim.next().await.contains("hotsock.memberRemoved"));
-    let checked = rollcall(&server, &["check", "--config", "rollcall.toml"]);
-    assert!(checked.status.success(), "{checked:?}");
-    let warned = String::from_utf8(checked.stderr).unwrap();
-    assert!(warned.contains("stores no messages"), "{warned}");
+    server.check(0, &["stores no messages"]);
 
     mount.make_room();
     server.wait_for_log("the disk has room again");
@@ -241,17 +233,9 @@ async fn below_the_reserve_nothing_is_stored_and_presence_goes_on() {
     server.kill();
 }
 
-/// Runs a command in the server's folder.
-fn rollcall(server: &Server, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-    command.args(words).current_dir(server.folder());
-    command.output().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_system_refuses_at_a_start_is_not_called_damage() {
     if !has("strace") {
-        eprintln!("SKIPPED: strace is not installed");
         return;
     }
     let mut server = filled(Setup::new().boot_grace("60s").start()).await;
@@ -269,33 +253,15 @@ async fn what_the_system_refuses_at_a_start_is_not_called_damage() {
         ("fdatasync", "db/db", "EIO", "the disk fails"),
     ] {
         let path = data.join(path);
-        server = server.through(&[
-            "strace",
-            "-D",
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-P",
-            path.to_str().unwrap(),
-            "-e",
-            &format!("trace={call}"),
-            "-e",
-            &format!("inject={call}:error={error}"),
-        ]);
-        let (status, said) = server.refused_start();
-        assert_eq!(status.code(), Some(1), "{call} {error}: {said}");
-        assert!(said.contains(mend), "{call} {error}: {said}");
+        let strace = Strace::inject(call, &format!("error={error}"));
+        server = server.through(&strace.and(&["-P", path.to_str().unwrap()]).around());
+        let said = server.refused(1, &[mend]);
         assert!(!said.contains("is damaged"), "{call} {error}: {said}");
-        let log = |all: &[(String, Vec<u8>)]| {
-            let log = all.iter().find(|f| f.0.ends_with("db/db"));
-            log.unwrap().1.clone()
-        };
         if !call.starts_with('f') {
             assert!(log(&contents(&data)) == log(&before), "{call} {error}");
         }
     }
-    let mut server = server.through(&[]);
+    let mut server = server.directly();
     server.run_again();
     expect_all(&server).await;
 }
@@ -303,7 +269,7 @@ async fn what_the_system_refuses_at_a_start_is_not_called_damage() {
 #[tokio::test]
 async fn what_a_server_makes_is_for_its_user_alone() {
     let mut server = Setup::new()
-        .set("admin", "socket = \"admin.sock\"")
+        .operated()
         .set("", "data_dir = \"above/data\"")
         .through(&["sh", "-c", "umask 0; exec \"$@\"", "sh"])
         .start();
@@ -329,28 +295,17 @@ async fn what_a_server_makes_is_for_its_user_alone() {
 
 #[tokio::test]
 async fn a_check_reads_the_database_and_changes_nothing() {
-    let mut server = Setup::new().boot_grace("60s").prepared();
-    let check = |server: &Server| {
-        let output = rollcall(server, &["check", "--config", "rollcall.toml"]);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(said).unwrap())
-    };
+    let mut server = Setup::new().boot_grace("60s").prepare();
     server.run_again();
-    let (code, said) = check(&server);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("in use by the process"), "{said}");
+    server.check(0, &["in use by the process"]);
     let server = filled(server).await;
     let before = contents(server.folder());
-    let (code, said) = check(&server);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("sound"), "{said}");
+    server.check(0, &["sound"]);
     assert_eq!(contents(server.folder()), before);
     let db = server.data_dir().join("db/db");
     fs::write(&db, vec![0x5a; fs::metadata(&db).unwrap().len() as usize]).unwrap();
     let before = contents(server.folder());
-    let (code, said) = check(&server);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("is damaged"), "{said}");
+    server.check(2, &["is damaged"]);
     assert_eq!(contents(server.folder()), before);
 }
 
@@ -367,7 +322,7 @@ async fn a_flood_of_stored_messages_ends_at_the_reserve_and_not_with_the_disk() 
     });
     let mut refused = 0;
     for _ in 0..20_000 {
-        let answer = server.api("POST", "/publish", &kept.to_string()).await;
+        let answer = server.try_publish(&kept).await;
         if answer.status == 507 {
             refused += 1;
             if refused > 20 {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use socket2::{SockFilter, SockRef};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Process, Server, Setup, Token, in_time};
+use crate::support::{Client, Process, Setup, Token, in_time};
 
 const CHANNEL: &str = "presence.a";
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -17,34 +17,21 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn setup() -> Setup {
     Setup::new()
-        .set(
-            "connection",
-            &format!("ping_interval = \"{}s\"", INTERVAL.as_secs()),
-        )
-        .set(
-            "connection",
-            &format!("ping_timeout = \"{}s\"", TIMEOUT.as_secs()),
-        )
-        .set("connection", "frames_per_second = 1000000")
+        .set("connection", &format!("ping_interval = \"{INTERVAL:?}\""))
+        .set("connection", &format!("ping_timeout = \"{TIMEOUT:?}\""))
+        .hasty()
 }
 
 /// Waits until others see that `uid` is gone; that takes at least the interval and the timeout since `begun`, and not
 /// much more.
 async fn expect_dropped(other: &mut Client, uid: &str, begun: Instant) {
-    let frame = other.next_json().await;
-    assert_eq!(frame["event"], "hotsock.memberRemoved", "{frame}");
-    assert_eq!(frame["data"]["member"]["uid"], uid);
+    other.expect_member("Removed", uid).await;
     let took = begun.elapsed();
     let least = INTERVAL + TIMEOUT - Duration::from_millis(200);
     assert!(
         (least..2 * (INTERVAL + TIMEOUT)).contains(&took),
         "{took:?}"
     );
-}
-
-/// Somebody who stays, and sees others come and go.
-async fn bystander(server: &Server) -> Client {
-    Client::join(server, "Bystander", CHANNEL).await.0
 }
 
 #[tokio::test]
@@ -63,11 +50,11 @@ async fn who_answers_pings_stays() {
 #[tokio::test]
 async fn who_acknowledges_and_never_answers_goes() {
     let server = setup().start();
-    let mut pam = bystander(&server).await;
+    let mut pam = Client::bystander(&server, CHANNEL).await;
     let begun = Instant::now();
     // It is not read from again: its system takes the ping, and it does not.
     let _jim = Client::join(&server, "Jim", CHANNEL).await;
-    assert_eq!(pam.next_json().await["event"], "hotsock.memberAdded");
+    pam.expect_member("Added", "Jim").await;
     expect_dropped(&mut pam, "Jim", begun).await;
     server.wait_for_log("no sign of life: dropped");
     let line = server.wait_for_log("ping_arrived=true");
@@ -77,9 +64,9 @@ async fn who_acknowledges_and_never_answers_goes() {
 #[tokio::test]
 async fn who_acknowledges_nothing_goes() {
     let server = setup().start();
-    let mut pam = bystander(&server).await;
+    let mut pam = Client::bystander(&server, CHANNEL).await;
     let (jim, _) = Client::join(&server, "Jim", CHANNEL).await;
-    assert_eq!(pam.next_json().await["event"], "hotsock.memberAdded");
+    pam.expect_member("Added", "Jim").await;
     let begun = Instant::now();
     // As if a cable had been pulled: whatever reaches Jim's socket is thrown away before TCP sees it.
     let tcp = jim.socket.get_ref().get_ref().0;
@@ -93,7 +80,7 @@ async fn who_acknowledges_nothing_goes() {
 #[tokio::test]
 async fn a_stopped_process_goes() {
     let server = setup().start();
-    let mut pam = bystander(&server).await;
+    let mut pam = Client::bystander(&server, CHANNEL).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
     command
         .args(["join", CHANNEL, "--url"])
@@ -101,7 +88,7 @@ async fn a_stopped_process_goes() {
         .args(["--token", &Token::of("Jim").for_server(&server), "--ca"])
         .arg(server.folder().join("cert.pem"));
     let jim = Process::start(&mut command);
-    assert_eq!(pam.next_json().await["event"], "hotsock.memberAdded");
+    pam.expect_member("Added", "Jim").await;
     // While it runs it answers.
     for _ in 0..4 {
         tokio::time::sleep(INTERVAL).await;
@@ -116,9 +103,9 @@ async fn a_stopped_process_goes() {
 #[tokio::test]
 async fn a_server_that_stood_still_drops_nobody() {
     let server = setup().start();
-    let mut pam = bystander(&server).await;
+    let mut pam = Client::bystander(&server, CHANNEL).await;
     let jim = Client::join(&server, "Jim", CHANNEL).await.0;
-    assert_eq!(pam.next_json().await["event"], "hotsock.memberAdded");
+    pam.expect_member("Added", "Jim").await;
     let mut jim = tokio::spawn(async move {
         let mut jim = jim;
         jim.next().await
@@ -142,9 +129,9 @@ async fn a_server_that_stood_still_drops_nobody() {
 #[tokio::test]
 async fn zero_turns_pings_off() {
     let server = setup().set("connection", "ping_interval = \"0s\"").start();
-    let mut pam = bystander(&server).await;
+    let mut pam = Client::bystander(&server, CHANNEL).await;
     let (jim, _) = Client::join(&server, "Jim", CHANNEL).await;
-    assert_eq!(pam.next_json().await["event"], "hotsock.memberAdded");
+    pam.expect_member("Added", "Jim").await;
     tokio::time::sleep(INTERVAL + 2 * TIMEOUT).await;
     pam.expect_silence().await;
     drop(jim);
@@ -157,7 +144,7 @@ const DATA: usize = 30_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_at_1_mbit_with_a_full_queue_stays() {
-    let server = setup().set("log", "level = \"info\"").start();
+    let server = setup().terse().start();
     let mut jim = Client::with_small_buffer(&server, &Token::of("Jim")).await;
     jim.subscribe("busy").await;
     let token = Token::everything("Pam");
@@ -166,7 +153,7 @@ async fn a_reader_at_1_mbit_with_a_full_queue_stays() {
     // What the systems' buffers and the queue hold, but for a little; so a ping has minutes of bytes to overtake.
     for n in 0..250 {
         let frame = json!({"channel": "busy", "event": "tick", "data": [n, data]});
-        pam.send(&frame.to_string()).await;
+        pam.send(&frame).await;
     }
     pam.expect_silence().await;
     let begun = Instant::now();
@@ -189,5 +176,5 @@ async fn a_reader_at_1_mbit_with_a_full_queue_stays() {
     }
     assert!(expected > 30, "{expected}");
     assert!(expected < 200, "the queue was not full: {expected}");
-    assert_eq!(server.channel("busy").await["subscriptionsCount"], 1);
+    assert_eq!(server.subscriptions("busy").await, 1);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Server, Setup, Token, in_time};
+use crate::support::{Client, Server, Setup, Token, in_time, usage};
 
 const CHANNEL: &str = "busy";
 /// What a message carries beside its number, in bytes.
@@ -17,15 +17,14 @@ const PADDING: usize = 30_000;
 fn setup(queue_bytes: usize) -> Setup {
     Setup::new()
         .set("connection", &format!("queue_bytes = {queue_bytes}"))
-        .set("connection", "frames_per_second = 1000000")
-        .set("log", "level = \"info\"")
+        .hasty()
+        .terse()
 }
 
 /// Subscribes, and reads no more.
 async fn slow_reader(server: &Server) -> Client {
     let mut slow = Client::with_small_buffer(server, &Token::of("slow")).await;
-    let answer = slow.subscribe(CHANNEL).await;
-    assert!(answer.contains("hotsock.subscribed"), "{answer}");
+    slow.subscribe(CHANNEL).await;
     slow
 }
 
@@ -51,15 +50,11 @@ impl Publisher {
         for _ in 0..count {
             let data = [json!(self.sent), json!(padding)];
             let frame = json!({"channel": CHANNEL, "event": "tick", "data": data});
-            self.client.send(&frame.to_string()).await;
+            self.client.send(&frame).await;
             self.sent += 1;
         }
         self.client.expect_silence().await;
     }
-}
-
-async fn subscriptions(server: &Server) -> Value {
-    server.channel(CHANNEL).await["subscriptionsCount"].clone()
 }
 
 async fn expect_closed_as_slow(mut slow: Client) {
@@ -105,7 +100,7 @@ async fn who_does_not_read_is_closed_while_fifty_others_get_everything_in_order(
         publisher.sent
     };
     // The systems' own buffers hold some megabytes before the queue does.
-    while subscriptions(&server).await != OTHERS {
+    while server.subscriptions(CHANNEL).await != OTHERS {
         let sent = publish_to_all(4).await;
         assert!(sent < 4_000, "it is never closed");
     }
@@ -128,16 +123,16 @@ async fn what_waited_for_a_slow_reader_is_given_back() {
     let server = setup(QUEUE as usize).start();
     let mut publisher = Publisher::connect(&server).await;
     publisher.send(10).await;
-    let mut peaks = vec![memory(&server, "VmRSS")];
+    let mut peaks = vec![usage::resident(server.pid())];
     for _ in 0..4 {
         let slow = slow_reader(&server).await;
         let begun = publisher.sent;
-        while subscriptions(&server).await != 0 {
+        while server.subscriptions(CHANNEL).await != 0 {
             publisher.send(100).await;
             assert!(publisher.sent < begun + 8_000, "it is never closed");
         }
         expect_closed_as_slow(slow).await;
-        peaks.push(memory(&server, "VmHWM"));
+        peaks.push(usage::peak(server.pid()));
     }
     let shown: Vec<String> = peaks.iter().map(|b| format!("{} MiB", b >> 20)).collect();
     assert!(peaks[1] > peaks[0] + QUEUE / 2, "nothing waited: {shown:?}");
@@ -153,13 +148,13 @@ async fn a_ping_of_a_reader_that_is_behind_costs_nothing() {
     let mut publisher = Publisher::connect(&server).await;
     // More than the systems' own buffers hold.
     publisher.send(400).await;
-    let before = cpu(&server);
+    let before = usage::cpu(server.pid());
     tokio::time::sleep(TIME).await;
-    let blocked = cpu(&server) - before;
+    let blocked = usage::cpu(server.pid()) - before;
     slow.socket.send(Message::Ping("a".into())).await.unwrap();
-    let before = cpu(&server);
+    let before = usage::cpu(server.pid());
     tokio::time::sleep(TIME).await;
-    let pinged = cpu(&server) - before;
+    let pinged = usage::cpu(server.pid()) - before;
     assert!(pinged < TIME.mul_f64(0.3), "{pinged:?}, before {blocked:?}");
     // It was behind all the while, and is not too late.
     for n in 0..400 {
@@ -177,23 +172,3 @@ async fn a_ping_of_a_reader_that_is_behind_costs_nothing() {
 
 /// How long the server's work is watched.
 const TIME: Duration = Duration::from_secs(2);
-
-/// The processor time that the server has used.
-fn cpu(server: &Server) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    // A hundred ticks a second, whatever the kernel's own clock does.
-    ticks
-        .map(|ticks| Duration::from_millis(10 * ticks.parse::<u64>().unwrap()))
-        .sum()
-}
-
-/// What the system says of the server's memory, in bytes.
-fn memory(server: &Server, what: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix(what)).unwrap();
-    let kib = line.trim_start_matches(':').trim().trim_end_matches(" kB");
-    kib.parse::<u64>().unwrap() << 10
-}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{Client, Server, Setup, Token, has};
+use crate::support::{Client, Server, Setup, Token, has, subscribe, unsubscribe};
 
 /// Everything in a folder but the files that only say who uses it.
 pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -29,7 +29,6 @@ pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[tokio::test]
 async fn a_join_is_synced_before_it_is_confirmed_and_many_joins_share_a_sync() {
     if !has("strace") {
-        eprintln!("SKIPPED: strace is not installed");
         return;
     }
     let trace = tempfile::NamedTempFile::new().unwrap();
@@ -83,8 +82,8 @@ async fn a_join_is_synced_before_it_is_confirmed_and_many_joins_share_a_sync() {
     }
     for client in &mut clients {
         for n in 0..joins / 8 {
-            let frame = json!({"event": "hotsock.subscribe", "channel": format!("room-{n}")});
-            client.send(&frame.to_string()).await;
+            let frame = subscribe(&format!("room-{n}"));
+            client.send(&frame).await;
         }
     }
     for client in &mut clients {
@@ -104,10 +103,7 @@ async fn a_join_is_synced_before_it_is_confirmed_and_many_joins_share_a_sync() {
 async fn a_second_server_on_the_same_data_is_refused_and_told_who_has_it() {
     let server = Server::start();
     let (mut jim, _) = Client::join(&server, "Jim", "presence.a").await;
-    let (status, log) = server.refused_start();
-    assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains(&server.pid().to_string()), "{log}");
-    assert!(log.contains("in use"), "{log}");
+    server.refused(1, &[&server.pid().to_string(), "in use"]);
     jim.expect_silence().await;
 }
 
@@ -128,9 +124,7 @@ async fn a_damaged_database_is_refused_and_left_as_it_is() {
     }
     drop(file);
     let before = contents(&server.data_dir());
-    let (status, said) = server.refused_start();
-    assert_eq!(status.code(), Some(2), "{said}");
-    assert!(said.contains("damaged") && said.contains("mv "), "{said}");
+    server.refused(2, &["damaged", "mv "]);
     let after = contents(&server.data_dir());
     let names = |all: &[(String, Vec<u8>)]| all.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
     assert_eq!(names(&before), names(&after));
@@ -152,9 +146,7 @@ async fn joins_and_leaves_leave_little_behind_and_nothing_in_files_that_are_neve
             for round in 0..100 {
                 let channel = format!("presence.{}", (n * 7 + round) % 50);
                 client.subscribe(&channel).await;
-                client
-                    .send(&json!({"event": "hotsock.unsubscribe", "channel": channel}).to_string())
-                    .await;
+                client.send(unsubscribe(&channel)).await;
                 while !client.next().await.contains("hotsock.unsubscribed") {}
             }
         }));

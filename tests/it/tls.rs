@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Client, PATIENCE, Server, Token};
+use crate::support::{Client, DEADLINE, Server, Token};
 
 async fn handshake(
     server: &Server,
@@ -58,7 +58,7 @@ async fn renewed(server: &Server, roots: &RootCertStore) {
         .is_err()
     {
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < DEADLINE,
             "the new certificate is not used"
         );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rollcall::auth::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Setup, Token, now};
+use crate::support::{Client, Server, Setup, Token, now, public_key, secret_key};
 
 async fn refused(server: &Server, token: &str) -> Value {
     match Client::try_connect(server, token).await {
@@ -42,14 +42,9 @@ pub(crate) fn hmac(header: &Value, claims: &Value, secret: &[u8]) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// `[[auth.keys]]` of a public key.
-fn public(key: &SigningKey, id: Option<&str>) -> String {
-    let id = id.map_or(String::new(), |id| format!("id = {id:?}\n"));
-    format!(
-        "[[auth.keys]]\n{id}algorithm = \"{}\"\npublic_key = {:?}\n",
-        key.algorithm(),
-        key.public_pem().unwrap()
-    )
+/// `[[auth.keys]]` of a public key that has an id.
+fn public_with(key: &SigningKey, id: &str) -> String {
+    public_key(key) + &format!("id = {id:?}\n")
 }
 
 #[tokio::test]
@@ -61,10 +56,7 @@ async fn every_algorithm_opens_a_connection() {
         let (key, config) = match algorithm {
             HS256 | HS384 | HS512 => {
                 let secret = vec![7; 64];
-                let config = format!(
-                    "[[auth.keys]]\nalgorithm = \"{algorithm}\"\nsecret = {:?}\n",
-                    STANDARD.encode(&secret)
-                );
+                let config = secret_key(algorithm, &STANDARD.encode(&secret));
                 (
                     SigningKey::from_secret(algorithm, None, &secret).unwrap(),
                     config,
@@ -72,7 +64,7 @@ async fn every_algorithm_opens_a_connection() {
             }
             _ => {
                 let (key, _) = SigningKey::generate(algorithm, None).unwrap();
-                let config = public(&key, None);
+                let config = public_key(&key);
                 (key, config)
             }
         };
@@ -89,7 +81,7 @@ async fn every_algorithm_opens_a_connection() {
 #[tokio::test]
 async fn a_header_cannot_choose_the_algorithm() {
     let (key, _) = SigningKey::generate(Algorithm::ES256, None).unwrap();
-    let server = Setup::new().keys(&public(&key, None)).start();
+    let server = Setup::new().keys(&public_key(&key)).start();
     let claims = Token::of("Jim").claims();
     let none = json!({"alg": "none", "typ": "JWT"});
     assert_eq!(
@@ -185,9 +177,9 @@ async fn keys_rotate_by_their_ids() {
     };
     let (old, new, open) = (make(Some("2025")), make(Some("2026")), make(None));
     let keys = [
-        public(&old, Some("2025")),
-        public(&new, Some("2026")),
-        public(&open, None),
+        public_with(&old, "2025"),
+        public_with(&new, "2026"),
+        public_key(&open),
     ];
     let server = Setup::new().keys(&keys.concat()).start();
     let claims = Token::of("Jim").claims();
@@ -216,8 +208,7 @@ async fn a_single_use_token_works_once_also_across_restarts() {
     server.crash();
     assert_eq!(refused(&server, &first).await, "TOKEN_ALREADY_USED");
     assert!(Client::try_connect(&server, &second).await.is_ok());
-    server.terminate();
-    server.run_again();
+    server.restart();
     assert_eq!(refused(&server, &first).await, "TOKEN_ALREADY_USED");
     assert_eq!(refused(&server, &second).await, "TOKEN_ALREADY_USED");
     // Two at once: one of them.

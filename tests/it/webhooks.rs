@@ -119,8 +119,7 @@ async fn a_410_is_the_end_also_after_a_restart() {
     let _jim = Client::join(&server, "Jim", "presence.a").await;
     receiver.next().await;
     server.wait_for_log("(410)");
-    server.terminate();
-    server.run_again();
+    server.restart();
     server.wait_for_log("(410)");
     let _pam = Client::join(&server, "Pam", "presence.b").await;
     assert!(!receiver.hears_more().await);

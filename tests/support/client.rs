@@ -1,19 +1,17 @@
 //! A WebSocket client over TLS.
 
-use std::sync::Arc;
+use std::fmt::Display;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Server, Token, in_time};
+use super::{Server, Token, connector, handshake, in_time, subscribe, unsubscribe, update};
 
 /// What a client speaks over.
 pub type WsStream = WebSocketStream<TlsStream<TcpStream>>;
@@ -158,9 +156,15 @@ impl Client {
         Ok(client)
     }
 
+    /// What the Client HTTP API wants to see in a request's query.
+    pub fn query(&self) -> String {
+        format!("connectionId={}&connectionSecret={}", self.id, self.secret)
+    }
+
     /// Sends a frame as it is.
-    pub async fn send(&mut self, text: &str) {
-        let sent = self.socket.send(Message::text(text)).await;
+    pub async fn send(&mut self, frame: impl Display) {
+        let text = frame.to_string();
+        let sent = self.socket.send(Message::text(&text)).await;
         sent.unwrap_or_else(|error| panic!("cannot send {text}: {error}"));
     }
 
@@ -185,26 +189,43 @@ impl Client {
         }
     }
 
-    /// Subscribes, and returns what came next.
-    pub async fn subscribe(&mut self, channel: &str) -> String {
-        self.send(&json!({"event": "hotsock.subscribe", "channel": channel}).to_string())
-            .await;
-        self.next().await
+    /// Subscribes, and returns the answer, which must come next and say that it is in.
+    #[track_caller]
+    pub fn subscribe(&mut self, channel: &str) -> impl Future<Output = String> {
+        self.ask_for(subscribe(channel), "hotsock.subscribed")
     }
 
-    /// Unsubscribes, and returns what came next.
-    pub async fn unsubscribe(&mut self, channel: &str) -> String {
-        self.send(&json!({"event": "hotsock.unsubscribe", "channel": channel}).to_string())
-            .await;
-        self.next().await
+    /// Unsubscribes, and returns the answer, which must come next and say that it is out.
+    #[track_caller]
+    pub fn unsubscribe(&mut self, channel: &str) -> impl Future<Output = String> {
+        self.ask_for(unsubscribe(channel), "hotsock.unsubscribed")
+    }
+
+    #[track_caller]
+    fn ask_for(&mut self, frame: Value, answer: &str) -> impl Future<Output = String> {
+        let caller = std::panic::Location::caller();
+        let beginning = format!(r#"{{"event":"{answer}""#);
+        async move {
+            self.send(frame).await;
+            let next = self.next().await;
+            assert!(next.starts_with(&beginning), "at {caller}: {next}");
+            next
+        }
+    }
+
+    /// Subscribing must be refused with this code; returns the error.
+    #[track_caller]
+    pub fn refused(&mut self, channel: &str, code: &str) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            self.send(subscribe(channel)).await;
+            self.error(code, caller).await
+        }
     }
 
     /// Asks for other metadata on a channel; that has no answer of its own.
     pub async fn update(&mut self, server: &Server, channel: &str, umd: Value) {
-        let token = Token::umd_of(&self.id, umd).for_server(server);
-        let frame =
-            json!({"event": "hotsock.umdUpdate", "channel": channel, "data": {"token": token}});
-        self.send(&frame.to_string()).await;
+        self.send(update(server, self, channel, umd)).await;
     }
 
     /// The next text frame.
@@ -230,17 +251,52 @@ impl Client {
         }
     }
 
-    /// The next frame must be an error of this code; returns it.
+    /// The next frame must be of this event; returns it.
     #[track_caller]
-    pub fn expect_error(&mut self, code: &str) -> impl Future<Output = Value> {
+    pub fn expect_event(&mut self, event: &str) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
         async move {
             let next = self.next_json().await;
-            assert_eq!(next["event"], "hotsock.error", "at {caller}: {next}");
-            assert_eq!(next["error"]["code"], code, "at {caller}: {next}");
-            let message = next["error"]["message"].as_str().unwrap();
-            assert!(!message.is_empty(), "at {caller}");
+            assert_eq!(next["event"], event, "at {caller}: {next}");
             next
+        }
+    }
+
+    /// The next frame must be `hotsock.memberAdded`, `Updated` or `Removed`, of this member; returns it.
+    #[track_caller]
+    pub fn expect_member(&mut self, change: &str, uid: &str) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let next = self.next_json().await;
+            let event = format!("hotsock.member{change}");
+            assert_eq!(next["event"], event, "at {caller}: {next}");
+            assert_eq!(next["data"]["member"]["uid"], uid, "at {caller}: {next}");
+            next
+        }
+    }
+
+    /// The next frame must be an error of this code; returns it.
+    #[track_caller]
+    pub fn expect_error(&mut self, code: &str) -> impl Future<Output = Value> {
+        self.error(code, std::panic::Location::caller())
+    }
+
+    async fn error(&mut self, code: &str, caller: &std::panic::Location<'_>) -> Value {
+        let next = self.next_json().await;
+        assert_eq!(next["event"], "hotsock.error", "at {caller}: {next}");
+        assert_eq!(next["error"]["code"], code, "at {caller}: {next}");
+        let message = next["error"]["message"].as_str().unwrap();
+        assert!(!message.is_empty(), "at {caller}");
+        next
+    }
+
+    /// The server must close the connection with this code.
+    #[track_caller]
+    pub fn expect_closed(&mut self, code: u16) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let closed = self.closed().await;
+            assert_eq!(closed.0, code, "at {caller}: {closed:?}");
         }
     }
 
@@ -314,17 +370,6 @@ async fn tls_over(
     stream: TcpStream,
     roots: &RootCertStore,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots.clone())
-        .with_no_client_auth();
-    stream.set_nodelay(true)?;
-    let name = ServerName::try_from("localhost").unwrap();
-    in_time(
-        "the TLS handshake",
-        TlsConnector::from(Arc::new(config)).connect(name, stream),
-    )
-    .await
+    let connector = connector(roots);
+    in_time("the TLS handshake", handshake(&connector, stream)).await
 }

@@ -7,6 +7,8 @@ use std::process::Command;
 use rustix::fs::ioctl_ficlone;
 use tempfile::TempDir;
 
+use super::{has, skipped};
+
 /// An ext4 file system whose disk is a file that can be copied in one step.
 pub struct Disk {
     // In the order in which they have to go.
@@ -19,15 +21,15 @@ impl Disk {
     /// Makes one of so many MiB; `None`, and a word about it, where that is not possible here.
     pub fn make(mebibytes: u64) -> Option<Self> {
         let skip = |why: &str| {
-            eprintln!("SKIPPED: {why}");
+            skipped(why);
             None
         };
         if !rustix::process::geteuid().is_root() {
             return skip("to cut the power of a file system takes root");
         }
         for program in ["mkfs.xfs", "mkfs.ext4", "mount"] {
-            if Command::new(program).arg("-V").output().is_err() {
-                return skip(&format!("{program} is not installed"));
+            if !has(program) {
+                return None;
             }
         }
         let folder = TempDir::new().unwrap();
@@ -106,7 +108,7 @@ impl Mount {
     /// A small ext4 file system of so many MiB in `folder`; `None`, and a word about it, where that is not possible here.
     pub fn small(folder: &Path, mebibytes: u64) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: to mount a file system takes root");
+            skipped("to mount a file system takes root");
             return None;
         }
         let image = folder.join("image");
@@ -114,7 +116,7 @@ impl Mount {
         run("mkfs.ext4", &["-q", "-F", "-m", "0", path(&image)]);
         let mounted = Self::of(&image, &folder.join("mounted"), &[]);
         if mounted.is_none() {
-            eprintln!("SKIPPED: no loop device can be mounted here");
+            skipped("no loop device can be mounted here");
         }
         mounted
     }

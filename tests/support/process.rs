@@ -1,47 +1,45 @@
-//! A process of a test's own, and what it says.
+//! A process of one's own, and what it says.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use super::PATIENCE;
+use super::DEADLINE;
 
 /// A running process. If it is dropped it is killed; if its test is failing, what it said is printed.
-pub struct Process {
-    child: Child,
-    said: Arc<Said>,
+pub(crate) struct Process {
+    pub(super) child: Child,
+    pub(super) said: Arc<Said>,
 }
 
-/// Everything that a process has said, line by line, and how it ended.
+/// Everything that a process has said, line by line.
 #[derive(Default)]
-struct Said {
-    state: Mutex<State>,
-    grown: Condvar,
+pub(super) struct Said {
+    pub(super) state: Mutex<State>,
+    pub(super) grown: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     lines: Vec<String>,
     /// How many of its outputs have come to their end.
-    ended: usize,
+    pub(super) ended: usize,
 }
 
 /// Both, stdout and stderr.
-const OUTPUTS: usize = 2;
+pub(super) const OUTPUTS: usize = 2;
 
 impl Process {
     /// Starts a process. Its input stays open and is empty.
-    pub fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .env_remove("NOTIFY_SOCKET")
-            .spawn()
-            .unwrap();
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::follow(command.stdin(Stdio::piped()).env_remove("NOTIFY_SOCKET"))
+    }
+
+    /// The same with the input and the environment of `command`.
+    pub(crate) fn follow(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let said = Arc::new(Said::default());
         said.follow(child.stdout.take().unwrap());
         said.follow(child.stderr.take().unwrap());
@@ -49,14 +47,14 @@ impl Process {
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until it has said a line that has `text`, and returns the first one; `None` if it ends without, or does
     /// not say it in time.
-    pub fn line(&self, text: &str) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn line(&self, text: &str) -> Option<String> {
+        let deadline = Instant::now() + DEADLINE;
         let mut state = self.said.state.lock().unwrap();
         let mut seen = 0;
         loop {
@@ -74,38 +72,14 @@ impl Process {
 
     /// The same, where it must come.
     #[track_caller]
-    pub fn wait_for(&self, text: &str) -> String {
+    pub(crate) fn wait_for(&self, text: &str) -> String {
         self.line(text)
             .unwrap_or_else(|| panic!("no {text:?} in what it said:\n{}", self.text()))
     }
 
     /// What it has said so far.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.said.state.lock().unwrap().lines.join("\n")
-    }
-
-    /// Types a line.
-    pub fn type_line(&mut self, line: &str) {
-        let input = self.child.stdin.as_mut().unwrap();
-        writeln!(input, "{line}").unwrap();
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits until it has ended; returns how, and what it said.
-    pub fn ended(mut self) -> (ExitStatus, String) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = self.said.state.lock().unwrap();
-        while state.ended < OUTPUTS {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "it does not end");
-            state = self.said.grown.wait_timeout(state, left).unwrap().0;
-        }
-        drop(state);
-        (self.child.wait().unwrap(), self.text())
     }
 }
 

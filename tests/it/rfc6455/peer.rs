@@ -8,26 +8,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::{CLOSE, PONG, TEXT, Want};
-use crate::support::{Server, Token, tls};
+use crate::support::{Server, Token, put_frame, tls, upgrade};
 
 /// A frame with this first byte, masked.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut bytes = vec![first];
-    match payload.len() {
-        len @ 0..=125 => bytes.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            bytes.push(0x80 | 126);
-            bytes.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            bytes.push(0x80 | 127);
-            bytes.extend((len as u64).to_be_bytes());
-        }
-    }
-    bytes.extend(MASK);
-    let masked = payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m);
-    bytes.extend(masked);
+    let mut bytes = Vec::new();
+    put_frame(&mut bytes, first, MASK, payload);
     bytes
 }
 
@@ -52,11 +39,7 @@ impl Peer {
     pub(super) async fn connect(server: &Server) -> Self {
         let mut stream = tls(server, server.roots()).await.unwrap();
         let token = Token::of("peer").for_server(server);
-        let head = format!(
-            "GET /v1?token={token} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(upgrade(&token).as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {

@@ -14,7 +14,7 @@ use rollcall::protocol::event_out::Via;
 use rollcall::protocol::{EventKind, Limits, RemovalReason, names};
 use serde_json::{Map, Value, json};
 
-use crate::support::{Client, Server, now};
+use crate::support::{Client, Server, now, rows};
 
 const PAGE: &str = include_str!("../../../src/protocol/PROTOCOL.md");
 
@@ -251,21 +251,14 @@ fn the_limits_of_the_page_are_those_of_the_program() {
         limits.data_bytes / 1000,
         limits.data_bytes % 1000
     );
-    for (number, text) in [
-        (2, format!("at most {} characters", limits.uid_characters)),
-        (
-            2,
-            format!(
-                "at most {},{:03} bytes",
-                limits.umd_bytes / 1000,
-                limits.umd_bytes % 1000
-            ),
-        ),
-        (3, format!("1 to {} characters", names::MAX_CHANNEL_CHARS)),
-        (5, format!("1 to {} characters", names::MAX_EVENT_CHARS)),
-        (5, data),
-        (9, format!("1 to {} bytes", names::MAX_REACTION_BYTES)),
-    ] {
+    for (number, text) in rows! {
+        2 => format!("at most {} characters", limits.uid_characters);
+        2 => format!("at most {},{:03} bytes", limits.umd_bytes / 1000, limits.umd_bytes % 1000);
+        3 => format!("1 to {} characters", names::MAX_CHANNEL_CHARS);
+        5 => format!("1 to {} characters", names::MAX_EVENT_CHARS);
+        5 => data;
+        9 => format!("1 to {} bytes", names::MAX_REACTION_BYTES);
+    } {
         // Wherever the lines break.
         let words: Vec<_> = section(number).split_whitespace().collect();
         assert!(

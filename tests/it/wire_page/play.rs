@@ -7,7 +7,7 @@ use hyper::Request;
 use serde_json::{Value, json};
 
 use super::compare::Examples;
-use crate::support::{API_KEY, Answer, Client, PATIENCE, Server, Setup, now};
+use crate::support::{API_KEY, Answer, Client, DEADLINE, Server, Setup, now};
 
 /// Who takes part.
 struct Stage {
@@ -91,7 +91,7 @@ impl Stage {
             _ if name == "event" => {
                 let begun = Instant::now();
                 while self.events.is_empty() {
-                    assert!(begun.elapsed() < PATIENCE, "line {n}: no event");
+                    assert!(begun.elapsed() < DEADLINE, "line {n}: no event");
                     self.hear().await;
                 }
                 let came = self.events.pop_front().unwrap_or_default();
