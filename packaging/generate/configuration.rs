@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use roff::{Inline, Roff, bold, italic, roman};
-use rollcall::config::REFERENCE;
+use roff::{Roff, bold, italic, roman};
+use rollcall::config::{self, Key, Shown, Standing};
 
 /// What differs between a program and a service that is installed.
 const INSTALLED: &str = "\
@@ -27,7 +27,8 @@ const ADMIN_SOCKET: &str = "#socket = \"/run/rollcall/admin.sock\"";
 
 /// `/etc/rollcall/rollcall.toml`.
 pub(crate) fn file() -> Result<String, Box<dyn Error>> {
-    let (before, after) = REFERENCE
+    let reference = config::reference();
+    let (before, after) = reference
         .split_once(ADMIN_SOCKET)
         .ok_or("the reference has no admin socket to turn on")?;
     let on = ADMIN_SOCKET.trim_start_matches('#');
@@ -54,8 +55,9 @@ pub(crate) fn page() -> String {
     heading(&mut page, "SYNOPSIS");
     page.text([italic("/etc/rollcall/rollcall.toml")]);
     heading(&mut page, "DESCRIPTION");
-    let (preamble, keys) = REFERENCE.split_once("\n\n").unwrap_or((REFERENCE, ""));
-    for line in preamble.lines() {
+    let reference = config::reference();
+    let about = reference.lines().take_while(|line| !line.is_empty());
+    for line in about {
         match line.trim_start_matches('#').trim() {
             "" => page.control("PP", []),
             text => page.text([roman(text)]),
@@ -68,9 +70,7 @@ pub(crate) fn page() -> String {
     page.text([bold("rollcall check"), roman(",")]);
     page.text([roman("and the server does not start with it.")]);
     heading(&mut page, "KEYS");
-    for line in keys.lines() {
-        entry(&mut page, line);
-    }
+    entries(&mut page, &config::keys(), "");
     heading(&mut page, "SEE ALSO");
     page.text([
         bold("rollcall"),
@@ -85,41 +85,44 @@ fn heading(page: &mut Roff, text: &str) {
     page.control("SH", [text]);
 }
 
-/// A line of the reference: a section, or a key with its value. What stands behind it explains it.
-fn entry(page: &mut Roff, line: &str) {
-    let (setting, explanation) = match line.split_once(" # ") {
-        Some((setting, explanation)) => (setting.trim_end(), explanation.trim()),
-        None => (line.trim_end(), ""),
-    };
-    let bare = setting.trim_start_matches('#');
-    if bare.is_empty() {
-        return;
-    }
-    if bare.starts_with('[') {
-        page.control("SS", [bare]);
-        if !explanation.is_empty() {
-            page.text(sentence(explanation));
+/// The keys of one table, and those of the tables within it.
+fn entries(page: &mut Roff, keys: &[Key], table: &str) {
+    for Key {
+        name,
+        meaning,
+        shown,
+    } in keys
+    {
+        let text = sentence(meaning);
+        let within = format!("{table}{name}.");
+        match shown {
+            Shown::Value(toml, standing) => {
+                page.control("TP", []);
+                page.text([bold(format!("{name} = {toml}"))]);
+                let required = match standing {
+                    Standing::Required => "Required. ",
+                    Standing::Default | Standing::Example | Standing::Usual => "",
+                };
+                page.text([roman(format!("{required}{text}"))]);
+            }
+            Shown::Table(keys) => {
+                page.control("SS", [format!("[{table}{name}]").as_str()]);
+                page.text([roman(text)]);
+                entries(page, keys, &within);
+            }
+            Shown::Tables(keys, _) => {
+                page.control("SS", [format!("[[{table}{name}]]").as_str()]);
+                page.text([roman(text)]);
+                entries(page, keys, &within);
+            }
         }
-        return;
     }
-    page.control("TP", []);
-    page.text([bold(bare)]);
-    let mut text = sentence(explanation);
-    // In the reference this is what a line without "#" means.
-    if setting == bare {
-        text.insert(0, roman("Required. "));
-    }
-    page.text(text);
 }
 
-fn sentence(text: &str) -> Vec<Inline> {
+fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
-        Some(first) => vec![roman(format!(
-            "{}{}.",
-            first.to_uppercase(),
-            chars.as_str()
-        ))],
-        None => Vec::new(),
+        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        None => String::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use crate::config::{Config, Flag, FlagValue, REFERENCE};
+use crate::config::{Config, Flag, reference};
 use crate::server::{Sockets, Starts};
 use crate::telemetry;
 
@@ -28,7 +28,7 @@ use super::{Failure, check};
 /// With --dev it needs nothing at all: it makes a certificate, a signing key and an API key in ./rollcall-dev, listens on
 /// 127.0.0.1:8443 and prints what to try.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = format!("The configuration file:\n\n{REFERENCE}"))]
+#[command(after_long_help = format!("The configuration file:\n\n{}", reference()))]
 pub(super) struct Args {
     #[command(flatten)]
     file: ConfigFile,
@@ -52,14 +52,14 @@ impl Args {
             flags.push(Flag {
                 name: "--listen",
                 key: "listen",
-                value: FlagValue::Many(self.listen.clone()),
+                value: self.listen.join(","),
             });
         }
         if let Some(dir) = &self.data_dir {
             flags.push(Flag {
                 name: "--data-dir",
                 key: "data_dir",
-                value: FlagValue::One(dir.clone()),
+                value: dir.clone(),
             });
         }
         flags

@@ -1,135 +1,68 @@
-//! What is wrong with a configuration, gathered while it is read, and what to say of it.
+//! What is wrong with a configuration, gathered while it is read.
 
 use std::cell::RefCell;
-use std::path::Path;
 
 use super::error::{Origin, Problem};
 use super::units::nearest;
 
-/// What the whole reading has found so far.
-#[derive(Default)]
+/// What the whole reading has found so far, and what it must know for that.
 pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
-    /// Every key that was asked for, by its dotted path without list positions.
-    known: RefCell<Vec<String>>,
-    unknown: RefCell<Vec<(Origin, String)>>,
-    credentials: Option<String>,
+    /// The dotted paths of all keys there are, without positions in lists.
+    known: Vec<String>,
+    /// The directory that systemd puts credentials into.
+    pub(super) credentials: Option<String>,
 }
 
 impl Findings {
-    pub(super) fn new(credentials: Option<String>) -> Self {
+    pub(super) fn new(known: Vec<String>, credentials: Option<String>) -> Self {
         Self {
+            problems: RefCell::default(),
+            known,
             credentials,
-            ..Self::default()
         }
     }
 
-    pub(super) fn report(&self, origin: &Origin, key: &str, message: impl Into<String>) {
+    /// Notes what is wrong with a key.
+    pub(super) fn report(&self, origin: &Origin, key: &str, message: String) {
         self.problems.borrow_mut().push(Problem {
             origin: origin.clone(),
             key: key.to_owned(),
-            message: message.into(),
+            message,
         });
     }
 
-    /// Notes that there is such a key, by its dotted path.
-    pub(super) fn note_known(&self, path: &str) {
-        self.known.borrow_mut().push(without_positions(path));
-    }
-
-    /// Notes a key that nobody asked for.
-    pub(super) fn note_unknown(&self, origin: &Origin, path: String) {
-        self.unknown.borrow_mut().push((origin.clone(), path));
-    }
-
-    /// The directory that systemd puts credentials into.
-    pub(super) fn credentials(&self) -> Option<&str> {
-        self.credentials.as_deref()
-    }
-
-    /// Whether nothing is wrong so far.
-    pub(super) fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty() && self.unknown.borrow().is_empty()
-    }
-
-    /// Every key that was asked for.
-    #[cfg(test)]
-    pub(super) fn known(&self) -> Vec<String> {
-        self.known.borrow().clone()
-    }
-
-    /// All problems. To be called last: only then is it known which keys there are.
     pub(super) fn into_problems(self) -> Vec<Problem> {
-        let known = self.known.into_inner();
-        let mut problems = self.problems.into_inner();
-        for (origin, key) in self.unknown.into_inner() {
-            let message = match suggestion(&key, &known) {
-                Some(name) => format!("unknown key; did you mean {name}?"),
-                None => {
-                    "unknown key; take it out (rollcall serve --help lists them all)".to_owned()
-                }
-            };
-            problems.push(Problem {
-                origin,
-                key,
-                message,
-            });
-        }
-        problems
+        self.problems.into_inner()
     }
-}
 
-/// The key that was meant: one nearby in the same table, or one of that very name in another.
-fn suggestion<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
-    let plain = without_positions(key);
-    let (table, name) = plain.rsplit_once('.').unwrap_or(("", plain.as_str()));
-    let split = |path: &'k String| path.rsplit_once('.').unwrap_or(("", path.as_str()));
-    let beside = known
-        .iter()
-        .map(split)
-        .filter(|(other, _)| *other == table)
-        .map(|(_, name)| name);
-    let near = nearest(name, beside);
-    let elsewhere = known.iter().find(|path| split(path).1 == name);
-    match (near, elsewhere) {
-        (_, Some(path)) => Some(path),
-        (Some(near), None) => known
-            .iter()
-            .find(|path| split(path) == (table, near))
-            .map(String::as_str),
-        (None, None) => None,
+    /// What to say of a key that there is not.
+    pub(super) fn unknown_key(&self, key: &str) -> String {
+        match self.suggestion(key) {
+            Some(name) => format!("unknown key; did you mean {name}?"),
+            None => "unknown key; take it out (rollcall serve --help lists them all)".to_owned(),
+        }
+    }
+
+    /// The key that was meant: one of that very name in another table, or one nearby in the same.
+    fn suggestion(&self, key: &str) -> Option<&str> {
+        let plain = without_positions(key);
+        let split = |path| str::rsplit_once(path, '.').unwrap_or(("", path));
+        let (table, name) = split(&plain);
+        let paths = || self.known.iter().map(String::as_str);
+        paths().find(|path| split(path).1 == name).or_else(|| {
+            let beside = || paths().filter(|path| split(path).0 == table);
+            let near = nearest(name, beside().map(|path| split(path).1))?;
+            beside().find(|path| split(path).1 == near)
+        })
     }
 }
 
 /// `auth.keys[2].id` is `auth.keys.id`.
 fn without_positions(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut inside = false;
-    for c in path.chars() {
-        match c {
-            '[' => inside = true,
-            ']' => inside = false,
-            c if !inside => out.push(c),
-            _ => {}
-        }
-    }
-    out
-}
-
-/// What to say of a file that is not there: what belongs in it, and what can make one. It begins with a separator.
-pub(super) fn absent_file(key: &str, path: &Path) -> String {
-    let dir = path.parent().unwrap_or(Path::new(".")).display();
-    match key {
-        "certificate" => format!(
-            "; put the server's certificate there, as PEM, or make a self-signed one and its key with \
-             `rollcall keygen --tls --host NAME --out {dir}`"
-        ),
-        "private_key" => "; put the certificate's private key there, as PEM, for the user that rollcall runs as to read"
-            .to_owned(),
-        "public_key_file" => format!(
-            "; put the public key there of whoever signs tokens, as PEM, or make a pair with \
-             `rollcall keygen --out {dir}`"
-        ),
-        _ => String::new(),
-    }
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| {
+        plain + part.split_once(']').map_or("", |(_, rest)| rest)
+    })
 }

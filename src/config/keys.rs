@@ -1,233 +1,197 @@
-//! Keys and secrets: read from the configuration or from the files that it names, checked, and made ready for use. No
-//! message holds any of their content.
+//! `[auth]` and `[api]`: keys and secrets, from the configuration or from the files that it names, checked and made ready
+//! for use. No message holds any of their content.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::declare::{keys, section};
+use super::forms::{contents, flag, list_as_in, parsed, tables, text};
+use super::place::Place;
+use super::units::base64;
 use crate::auth::{Algorithm, VerificationKey};
 
-use super::error::Origin;
-use super::reader::{Reader, Sourced};
-use super::units::base64;
-use super::{ApiKey, WebhookSecret};
-
 /// An API key that is shorter could be guessed.
-const API_KEY_CHARS: std::ops::RangeInclusive<usize> = 32..=512;
+const API_KEY_CHARS: RangeInclusive<usize> = 32..=512;
 
-/// What the Standard Webhooks specification asks of a secret, in bytes.
-const WEBHOOK_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-
-/// The keys of one entry of `[[auth.keys]]`.
-pub(super) const VERIFICATION_KEYS: &[&str] = &[
-    "id",
-    "algorithm",
-    "public_key",
-    "public_key_file",
-    "secret",
-    "secret_file",
-    "allow_short",
-];
-
-/// Reads one entry of `[[auth.keys]]`.
-pub(super) fn verification_key(reader: &mut Reader<'_>) -> Option<VerificationKey> {
-    let id = reader.text("id").map(|id| id.value);
-    let algorithm = reader.text("algorithm");
-    let public_key = reader.text("public_key").map(|text| ("public_key", text));
-    let public_key_file = reader
-        .file("public_key_file")
-        .map(|text| ("public_key_file", text));
-    let secret = reader.text("secret").map(|text| ("secret", text));
-    let secret_file = reader.file("secret_file").map(|text| ("secret_file", text));
-    let allow_short = reader.flag("allow_short", false);
-
-    let Some(algorithm) = algorithm else {
-        if !reader.has("algorithm") {
-            reader.missing(
-                "algorithm",
-                "say how tokens are signed, as in algorithm = \"ES256\"",
-            );
-        }
-        return None;
-    };
-    let algorithm: Algorithm = match algorithm.value.trim().parse() {
-        Ok(known) => known,
-        Err(unknown) => {
-            reader.report(&algorithm.origin, "algorithm", format!("{unknown}"));
-            return None;
-        }
-    };
-    let (wanted, unwanted, mend) = if algorithm.is_hmac() {
-        (
-            [secret, secret_file],
-            [public_key, public_key_file],
-            "secret or secret_file",
-        )
-    } else {
-        (
-            [public_key, public_key_file],
-            [secret, secret_file],
-            "public_key or public_key_file",
-        )
-    };
-    for (key, Sourced { origin, .. }) in unwanted.iter().flatten() {
-        reader.report(
-            origin,
-            key,
-            format!("{algorithm} has no use for it; give {mend} instead"),
-        );
+section! {
+    /// `[auth]`.
+    #[derive(Debug)]
+    pub struct Auth {
+        /// what a token's "aud" must name; default: not looked at
+        audience: Option<String> = text("hotsock");
+        /// what a token's "iss" must be; default: not looked at
+        issuer: Option<String> = text("my-app");
+        /// one or more; several for rotation
+        keys: Vec<VerificationKey> = tables(verification_key).required(
+            "without a key no token can be verified: add [[auth.keys]] with algorithm and public_key_file \
+             (`rollcall keygen` makes a pair)");
     }
-    if !algorithm.is_hmac() && allow_short {
-        let origin = reader.origin_of("allow_short");
-        reader.report(
-            &origin,
-            "allow_short",
-            format!("{algorithm} has no use for it; it is for secrets"),
-        );
-    }
-    let mut wanted = wanted.into_iter().flatten();
-    let (key, text) = match (wanted.next(), wanted.next()) {
-        (Some(only), None) => only,
-        (Some(_), Some((second, text))) => {
-            reader.report(
-                &text.origin,
-                second,
-                format!("give one of {mend}, not both"),
-            );
-            return None;
-        }
-        (None, _) => {
-            let named = ["public_key", "public_key_file", "secret", "secret_file"];
-            // A file that was named but could not be read, or the wrong kind, has been reported already.
-            if !named.iter().any(|key| reader.has(key)) {
-                let origin = reader.origin_of("algorithm");
-                reader.report(
-                    &origin,
-                    "algorithm",
-                    format!("{algorithm} needs a key; give {mend}"),
-                );
-            }
-            return None;
-        }
-    };
-    let made = if algorithm.is_hmac() {
-        let Some(bytes) = base64(&text.value) else {
-            reader.report(
-                &text.origin,
-                key,
-                "must be Base64; `rollcall keygen --algorithm HS256` makes a secret, and \
-                 `base64 -w0 FILE` turns an existing one into Base64",
-            );
-            return None;
-        };
-        if allow_short {
-            VerificationKey::new_short_secret(id, algorithm, &bytes)
-        } else {
-            VerificationKey::new_secret(id, algorithm, &bytes)
-        }
-    } else {
-        VerificationKey::new_public(id, algorithm, &text.value)
-    };
-    made.map_err(|error| reader.report(&text.origin, key, error.to_string()))
-        .ok()
 }
 
-/// Reads `api.keys` and `api.keys_file`.
-pub(super) fn api_keys(reader: &mut Reader<'_>) -> Vec<ApiKey> {
-    let mut keys = Vec::new();
-    for (position, key) in reader.texts("keys").into_iter().flatten().enumerate() {
-        let what = format!("the {} key", ordinal(position + 1));
-        keys.extend(api_key(reader, &key.origin, "keys", &what, &key.value));
+section! {
+    /// One of `[[auth.keys]]`, as it is written.
+    struct VerificationKeyKeys {
+        /// accepts only tokens of this "kid"; default: of any, or none
+        id: Option<String> = text("2026-1");
+        /// HS256/384/512, RS256/384/512, PS256/384/512, ES256/384/512 or EdDSA
+        algorithm: Option<Algorithm> = parsed("ES256", algorithm).required("say how tokens are signed");
+        /// of whoever signs tokens, as PEM
+        public_key_file: Option<String> = contents("/etc/rollcall/jwt-public.pem",
+            "put the public key there of whoever signs tokens, as PEM, or make a pair with \
+             `rollcall keygen --out {dir}`").usual();
+        /// instead of the file
+        public_key: Option<String> = text("-----BEGIN PUBLIC KEY-----…");
+        /// HS256/384/512 instead: Base64 of at least 32 bytes
+        secret: Option<String> = text("…");
+        /// the same text in a file
+        secret_file: Option<String> = contents("/etc/rollcall/jwt-secret", "put the secret there, as Base64");
+        /// take a shorter secret, for as long as tokens are still signed with one
+        allow_short: bool = flag(false);
     }
-    if let Some(Sourced { value, origin }) = reader.file("keys_file") {
-        for (position, line) in value.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let what = format!("the key on line {} of the file", position + 1);
-            keys.extend(api_key(reader, &origin, "keys_file", &what, line));
-        }
-    }
-    keys
 }
 
-fn api_key(
-    reader: &Reader<'_>,
-    origin: &Origin,
-    key: &str,
-    what: &str,
-    text: &str,
-) -> Option<ApiKey> {
+section! {
+    /// `[api]`, as it is written.
+    pub(super) struct ApiKeys {
+        /// 32 to 512 characters each; default: none, the server HTTP API refuses everybody
+        keys: Vec<ApiKey> = list_as_in(&["…"], |text, _| api_key(text));
+        /// one a line; in addition to keys
+        keys_file: Option<String> = contents("/etc/rollcall/api-keys", "put the keys there, one a line");
+    }
+}
+
+/// `[api]`.
+#[derive(Debug, Clone, Default)]
+pub struct Api {
+    /// The API keys, from `keys` and from `keys_file` (in which empty lines and lines that begin with `#` are skipped).
+    /// Without one, every request to the server HTTP API is refused.
+    pub keys: Vec<ApiKey>,
+}
+
+/// An API key. It shows itself only when asked to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key, without checking it.
+    pub(crate) fn new(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The key itself. Compare it in constant time.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+pub(super) fn api(keys: ApiKeys, place: &Place<'_>) -> Api {
+    let mut api = Api { keys: keys.keys };
+    let lines = keys.keys_file.as_deref().unwrap_or_default().lines();
+    for (position, line) in lines.map(str::trim).enumerate() {
+        if !line.is_empty() && !line.starts_with('#') {
+            let key = api_key(line).map_err(|wrong| format!("line {}: {wrong}", position + 1));
+            api.keys.extend(place.key("keys_file").note(key));
+        }
+    }
+    api
+}
+
+fn api_key(text: &str) -> Result<ApiKey, String> {
     let printable = text.chars().all(|c| c.is_ascii_graphic());
     if printable && API_KEY_CHARS.contains(&text.len()) {
-        return Some(ApiKey::new(text.to_owned()));
+        return Ok(ApiKey::new(text.to_owned()));
     }
     let wrong = if printable {
         format!("has {} characters", text.len())
     } else {
         "has a space or a character that is not printable ASCII".to_owned()
     };
-    reader.report(
-        origin,
-        key,
-        format!(
-            "{what} {wrong}; it must have {} to {} printable characters without spaces, so that nobody can guess it \
-             (`rollcall keygen --api-key` makes one)",
-            API_KEY_CHARS.start(),
-            API_KEY_CHARS.end()
-        ),
-    );
-    None
+    Err(format!(
+        "the key {wrong}; it must have {} to {} printable characters without spaces, so that nobody can guess it \
+         (`rollcall keygen --api-key` makes one)",
+        API_KEY_CHARS.start(),
+        API_KEY_CHARS.end()
+    ))
 }
 
-/// Reads `secret` or `secret_file` of a webhook.
-pub(super) fn webhook_secret(reader: &mut Reader<'_>) -> Option<WebhookSecret> {
-    let plain = reader.text("secret");
-    let file = reader.file("secret_file");
-    let (key, Sourced { value, origin }) = match (plain, file) {
-        (Some(_), Some(file)) => {
-            reader.report(
-                &file.origin,
-                "secret_file",
-                "give one of secret or secret_file, not both",
-            );
-            return None;
-        }
-        (Some(text), None) => ("secret", text),
-        (None, Some(text)) => ("secret_file", text),
-        (None, None) => {
-            if !reader.has("secret") && !reader.has("secret_file") {
-                reader.missing(
-                    "secret",
-                    "every webhook is signed; give a secret, as in secret = \"whsec_…\", or secret_file",
-                );
-            }
-            return None;
-        }
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    text.parse().map_err(|unknown| format!("{unknown}"))
+}
+
+fn verification_key(
+    keys: VerificationKeyKeys,
+    place: &Place<'_>,
+    _: &[VerificationKey],
+) -> Option<VerificationKey> {
+    let algorithm = keys.algorithm?;
+    let public = [
+        ("public_key", keys.public_key),
+        ("public_key_file", keys.public_key_file),
+    ];
+    let secret = [("secret", keys.secret), ("secret_file", keys.secret_file)];
+    let any = public
+        .iter()
+        .chain(&secret)
+        .any(|(key, _)| place.key(key).is_there());
+    let ([one, other], unwanted, mend) = match algorithm.is_hmac() {
+        true => (secret, public, "secret or secret_file"),
+        false => (public, secret, "public_key or public_key_file"),
     };
-    let bytes = value.trim().strip_prefix("whsec_").and_then(base64);
-    match bytes {
-        Some(bytes) if WEBHOOK_SECRET_BYTES.contains(&bytes.len()) => Some(WebhookSecret(bytes)),
-        _ => {
-            reader.report(
-                &origin,
-                key,
-                format!(
-                    "must be whsec_ and the Base64 of {} to {} random bytes; \
-                     `echo whsec_$(openssl rand -base64 32)` makes one",
-                    WEBHOOK_SECRET_BYTES.start(),
-                    WEBHOOK_SECRET_BYTES.end()
-                ),
+    for (key, _) in unwanted.iter().filter(|(_, text)| text.is_some()) {
+        place.key(key).report(format!(
+            "{algorithm} has no use for it; give {mend} instead"
+        ));
+    }
+    if !algorithm.is_hmac() && keys.allow_short {
+        place
+            .key("allow_short")
+            .report(format!("{algorithm} has no use for it; it is for secrets"));
+    }
+    if !any {
+        place
+            .key("algorithm")
+            .report(format!("{algorithm} needs a key; give {mend}"));
+    }
+    let (key, text) = either(place, one, other)?;
+    let made = if algorithm.is_hmac() {
+        let Some(bytes) = base64(&text) else {
+            key.report(
+                "must be Base64; `rollcall keygen --algorithm HS256` makes a secret, and `base64 -w0 FILE` turns an \
+                 existing one into Base64",
             );
+            return None;
+        };
+        match keys.allow_short {
+            true => VerificationKey::new_short_secret(keys.id, algorithm, &bytes),
+            false => VerificationKey::new_secret(keys.id, algorithm, &bytes),
+        }
+    } else {
+        VerificationKey::new_public(keys.id, algorithm, &text)
+    };
+    key.note(made.map_err(|error| error.to_string()))
+}
+
+/// What was given of two keys that say the same, and where; not both may be.
+pub(super) fn either<'a>(
+    table: &Place<'a>,
+    one: (&str, Option<String>),
+    other: (&str, Option<String>),
+) -> Option<(Place<'a>, String)> {
+    let ((name, text), (other_name, other_text)) = (one, other);
+    match (text, other_text) {
+        (Some(_), Some(_)) => {
+            let message = format!("give one of {name} or {other_name}, not both");
+            table.key(other_name).report(message);
             None
         }
+        (Some(text), None) => Some((table.key(name), text)),
+        (None, Some(text)) => Some((table.key(other_name), text)),
+        (None, None) => None,
     }
-}
-
-/// `1st`, `2nd`, `3rd`, `4th` …
-fn ordinal(number: usize) -> String {
-    let suffix = match (number % 10, number % 100) {
-        (1, tens) if tens != 11 => "st",
-        (2, tens) if tens != 12 => "nd",
-        (3, tens) if tens != 13 => "rd",
-        _ => "th",
-    };
-    format!("{number}{suffix}")
 }

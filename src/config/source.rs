@@ -55,17 +55,8 @@ pub struct Flag {
     pub name: &'static str,
     /// The top-level key that it sets, such as `listen`.
     pub key: &'static str,
-    /// Its value.
-    pub value: FlagValue,
-}
-
-/// What a flag was given.
-#[derive(Debug, Clone)]
-pub enum FlagValue {
-    /// One value.
-    One(String),
-    /// A list: the flag may be repeated.
-    Many(Vec<String>),
+    /// Its value; of a list, the items between commas.
+    pub value: String,
 }
 
 /// A value and where it came from.
@@ -90,10 +81,9 @@ pub(super) enum Value {
     Other(&'static str),
 }
 
-/// All layers in one, and the place to report what is missing as a whole.
+/// All layers in one table, whose origin is the place to report what is missing.
 pub(super) struct Layers {
-    pub(super) root: Table,
-    pub(super) whole: Origin,
+    pub(super) root: Node,
     /// `CREDENTIALS_DIRECTORY`, where it is set.
     pub(super) credentials: Option<String>,
 }
@@ -101,7 +91,7 @@ pub(super) struct Layers {
 impl Sources {
     /// Reads the layers and lays them over each other.
     pub(super) fn layers(&self) -> Result<Layers, Vec<Problem>> {
-        let (mut root, whole) = self.file_layer()?;
+        let (mut root, origin) = self.file_layer()?;
         let mut credentials = None;
         for (name, value) in &self.env {
             if name == "CREDENTIALS_DIRECTORY" && !value.is_empty() {
@@ -116,23 +106,15 @@ impl Sources {
             }
         }
         for flag in &self.flags {
-            let origin = Origin::Flag(flag.name);
-            let plain = |text: &String| Node {
-                origin: origin.clone(),
-                value: Value::Plain(text.clone()),
-            };
-            let node = match &flag.value {
-                FlagValue::One(text) => plain(text),
-                FlagValue::Many(texts) => Node {
-                    origin: origin.clone(),
-                    value: Value::List(texts.iter().map(plain).collect()),
-                },
+            let node = Node {
+                origin: Origin::Flag(flag.name),
+                value: Value::Plain(flag.value.clone()),
             };
             put(&mut root, &[flag.key.to_owned()], node);
         }
+        let value = Value::Table(root);
         Ok(Layers {
-            root,
-            whole,
+            root: Node { origin, value },
             credentials,
         })
     }

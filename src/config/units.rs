@@ -6,72 +6,128 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::source::Value;
+
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+
+/// How numbers of one kind are written.
+#[derive(Clone, Copy)]
+pub(super) struct Unit {
+    /// What such a number is called.
+    pub(super) what: &'static str,
+    /// How to write one, behind a colon; empty where that needs no words.
+    pub(super) form: &'static str,
+    /// How to write nothing.
+    zero: &'static str,
+    /// The suffixes and what each stands for, the largest first. Without the empty one, a number must have one.
+    suffixes: &'static [(&'static str, u64)],
+}
+
 /// How to write a duration, for messages.
 pub const DURATION_FORM: &str =
     r#"a whole number and a unit (ms, s, m, h or d), as in "500ms", "10s", "5m", "2h" or "1d""#;
 
-/// How to write a byte size, for messages.
-pub(super) const SIZE_FORM: &str =
-    r#"a whole number of bytes, or text such as "100KiB", "32MiB" or "1GiB""#;
+/// Durations, in milliseconds.
+pub(super) const TIME: Unit = Unit {
+    what: "a duration",
+    form: DURATION_FORM,
+    zero: "0s",
+    suffixes: &[
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ],
+};
+
+/// Sizes, in bytes.
+pub(super) const BYTES: Unit = Unit {
+    what: "a size",
+    form: r#"a whole number of bytes, or text such as "100KiB", "32MiB" or "1GiB""#,
+    zero: "0",
+    suffixes: &[("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("", 1), ("B", 1)],
+};
+
+/// Plain numbers.
+pub(super) const COUNT: Unit = Unit {
+    what: "a whole number",
+    form: "",
+    zero: "0",
+    suffixes: &[("", 1)],
+};
+
+impl Unit {
+    /// Reads a number. White space around it and before its suffix is allowed.
+    fn read(&self, text: &str) -> Option<u64> {
+        let text = text.trim();
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let suffix = text.strip_prefix(digits)?.trim_start();
+        let (_, factor) = self.suffixes.iter().find(|(name, _)| *name == suffix)?;
+        digits.parse::<u64>().ok()?.checked_mul(*factor)
+    }
+
+    /// Reads what stands for a number: one without a suffix where that is enough, or else text.
+    pub(super) fn value(&self, value: &Value) -> Option<u64> {
+        match value {
+            Value::Integer(number) if self.takes_plain() => u64::try_from(*number).ok(),
+            Value::Text(text) if self.suffixes.len() > 1 => self.read(text),
+            Value::Plain(text) => self.read(text),
+            _ => None,
+        }
+    }
+
+    /// Writes a number in its largest whole unit, so that it reads back as itself.
+    pub(super) fn show(&self, number: u64) -> String {
+        let mut suffixes = self.suffixes.iter();
+        match suffixes.find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor)) {
+            Some((name, factor)) => format!("{}{name}", number / factor),
+            None => self.zero.to_owned(),
+        }
+    }
+
+    /// The same, as TOML.
+    pub(super) fn toml(&self, number: u64) -> String {
+        let text = self.show(number);
+        match text.parse::<u64>() {
+            Ok(_) => text,
+            Err(_) => format!("{text:?}"),
+        }
+    }
+
+    /// As TOML, without a suffix where there need not be one.
+    pub(super) fn plain(&self, number: u64) -> String {
+        match self.takes_plain() {
+            true => number.to_string(),
+            false => self.toml(number),
+        }
+    }
+
+    fn takes_plain(&self) -> bool {
+        self.suffixes.iter().any(|(name, _)| name.is_empty())
+    }
+}
 
 /// Reads `500ms`, `10s`, `5m`, `2h`, `1d`.
 pub fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split(text)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
+    TIME.read(text).map(Duration::from_millis)
 }
 
 /// Writes a duration in its largest whole unit, so that it reads back as itself.
 pub fn show_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    match millis {
-        0 => "0s".into(),
-        n if n % 86_400_000 == 0 => format!("{}d", n / 86_400_000),
-        n if n % 3_600_000 == 0 => format!("{}h", n / 3_600_000),
-        n if n % 60_000 == 0 => format!("{}m", n / 60_000),
-        n if n % 1_000 == 0 => format!("{}s", n / 1_000),
-        n => format!("{n}ms"),
-    }
-}
-
-/// Reads `65536`, `64KiB`, `32MiB`, `1GiB`.
-pub(super) fn size(text: &str) -> Option<u64> {
-    let (number, unit) = split(text)?;
-    let factor = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(factor)
+    TIME.show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Writes a byte size as a person would: `32MiB`, or the plain number where no unit divides it.
 pub fn show_size(bytes: u64) -> String {
-    match bytes {
-        n if n >= 1 << 30 && n % (1 << 30) == 0 => format!("{}GiB", n >> 30),
-        n if n >= 1 << 20 && n % (1 << 20) == 0 => format!("{}MiB", n >> 20),
-        n if n >= 1 << 10 && n % (1 << 10) == 0 => format!("{}KiB", n >> 10),
-        n => n.to_string(),
-    }
-}
-
-/// The digits in front, and the unit behind them (white space between the two is allowed).
-fn split(text: &str) -> Option<(u64, &str)> {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at_checked(end)?;
-    Some((digits.parse().ok()?, unit.trim_start()))
+    BYTES.show(bytes)
 }
 
 /// Decodes Base64 in either alphabet, with or without padding, and over several lines. A PEM file is none, although its
@@ -176,10 +232,10 @@ mod tests {
             ("1GiB", 1 << 30),
             ("7B", 7),
         ] {
-            assert_eq!(size(text), Some(bytes), "{text}");
+            assert_eq!(BYTES.read(text), Some(bytes), "{text}");
         }
         for text in ["", "MiB", "1MB", "1mib", "-1", "1.5MiB", "99999999999GiB"] {
-            assert_eq!(size(text), None, "{text}");
+            assert_eq!(BYTES.read(text), None, "{text}");
         }
     }
 
@@ -209,7 +265,7 @@ mod tests {
         fn what_is_shown_reads_back(millis in 0u64..10_000_000_000, bytes in any::<u64>()) {
             let span = Duration::from_millis(millis);
             prop_assert_eq!(duration(&show_duration(span)), Some(span));
-            prop_assert_eq!(size(&show_size(bytes)), Some(bytes));
+            prop_assert_eq!(BYTES.read(&show_size(bytes)), Some(bytes));
         }
 
         #[test]

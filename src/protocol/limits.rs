@@ -15,18 +15,20 @@ pub struct Limits {
     pub umd_bytes: usize,
 }
 
-/// What the protocol says where the operator says nothing.
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            data_bytes: 32 * 1024,
-            uid_characters: 128,
-            umd_bytes: 1_024,
-        }
+        Self::DEFAULT
     }
 }
 
 impl Limits {
+    /// What the protocol says where the operator says nothing.
+    pub const DEFAULT: Self = Self {
+        data_bytes: 32 * 1024,
+        uid_characters: 128,
+        umd_bytes: 1_024,
+    };
+
     /// The least that an operator can set: room for a short message, for a UUID, for a name.
     pub const LEAST: Self = Self {
         data_bytes: 1_024,

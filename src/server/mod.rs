@@ -327,10 +327,7 @@ fn settings(config: &Config) -> Settings {
         max_subscriptions: config.connection.max_subscriptions,
         queue_bytes: config.connection.queue_bytes,
         limits: config.limits,
-        durability: match config.store.durability {
-            config::Durability::Commit => store::Durability::Commit,
-            config::Durability::Periodic => store::Durability::Periodic,
-        },
+        durability: config.store.durability,
         events: EventSettings {
             retention: config.events.retention,
             max_bytes: config.events.max_bytes,

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Flag, FlagValue, Sources};
+use crate::config::{Config, Flag, Sources};
 use crate::server::{Sockets, Starts};
 
 use super::super::dev::DevFolder;
@@ -63,7 +63,7 @@ async fn server(dir: &Path) -> JoinHandle<()> {
         flags: vec![Flag {
             name: "--listen",
             key: "listen",
-            value: FlagValue::Many(vec!["127.0.0.1:0".into()]),
+            value: "127.0.0.1:0".into(),
         }],
         ..Sources::default()
     })

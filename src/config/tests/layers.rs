@@ -39,13 +39,9 @@ fn flags_override_the_environment_which_overrides_the_file() {
     assert_eq!(config.api.keys.len(), 1);
     assert_eq!(config.connection.allowed_origins, ["https://a.example"]);
 
-    let site = site
-        .flag(
-            "--listen",
-            "listen",
-            FlagValue::Many(vec!["127.0.0.1:4".into()]),
-        )
-        .flag("--data-dir", "data_dir", FlagValue::One("from/flag".into()));
+    let site =
+        site.flag("--listen", "listen", "127.0.0.1:4")
+            .flag("--data-dir", "data_dir", "from/flag");
     let config = site.load(&toml).unwrap();
     assert_eq!(config.listen, ["127.0.0.1:4".parse().unwrap()]);
     assert_eq!(config.data_dir, Path::new("from/flag"));
@@ -88,14 +84,14 @@ fn errors_from_the_environment_and_flags_name_them() {
         .env("ROLLCALL_AUTH__KEYS", "ES256")
         .env("ROLLCALL_CONNECTION__MAX_CONNECTIONS", "0")
         .env("ROLLCALL_STORE", "x")
-        .flag("--listen", "listen", FlagValue::Many(vec!["x".into()]));
+        .flag("--listen", "listen", "x");
     let errors = site.errors(MINIMAL);
     let starts = [
-        "environment ROLLCALL_AUTH__KEYS: auth.keys: must be a list of tables",
+        "environment ROLLCALL_AUTH__KEYS: auth.keys[0]: must be a table",
         "environment ROLLCALL_CONNECTION__MAX_CONNECTIONS: connection.max_connections: must be between 1",
         "environment ROLLCALL_PRESENCE__BOOT_GRACE: presence.boot_grace: must be a duration",
         "environment ROLLCALL_STORE: store: must be a table",
-        "flag --listen: listen: \"x\" is not an address",
+        "flag --listen: listen[0]: \"x\" is not an address",
     ];
     assert_eq!(errors.len(), starts.len(), "{errors:#?}");
     for (error, start) in errors.iter().zip(starts) {

@@ -7,13 +7,14 @@ mod rules;
 mod values;
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::auth::{Algorithm, SigningKey};
 
 use super::*;
-use crate::protocol::EventKind;
+use crate::protocol::{EventKind, EventKinds, Limits};
 
 /// A directory with the files that a configuration names, and the configuration in it.
 struct Site {
@@ -50,7 +51,8 @@ impl Site {
         self
     }
 
-    fn flag(mut self, name: &'static str, key: &'static str, value: FlagValue) -> Self {
+    fn flag(mut self, name: &'static str, key: &'static str, value: &str) -> Self {
+        let value = value.to_owned();
         self.flags.push(Flag { name, key, value });
         self
     }

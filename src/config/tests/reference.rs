@@ -3,9 +3,9 @@
 use super::*;
 
 /// The reference, its files replaced by the site's, and its defaults in force where `with_defaults`.
-fn reference(with_defaults: bool) -> String {
+fn filled_in(with_defaults: bool) -> String {
     let mut text = String::new();
-    for line in REFERENCE.lines() {
+    for line in super::reference().lines() {
         let given = line.strip_prefix('#').filter(|line| {
             with_defaults && line.starts_with(|c: char| c.is_ascii_lowercase() || c == '[')
         });
@@ -43,8 +43,8 @@ fn reference(with_defaults: bool) -> String {
 #[test]
 fn the_reference_holds_the_defaults() {
     let site = Site::new();
-    let bare = site.load(&reference(false)).unwrap();
-    let mut full = site.load(&reference(true)).unwrap();
+    let bare = site.load(&filled_in(false)).unwrap();
+    let mut full = site.load(&filled_in(true)).unwrap();
     // These are shown by an example, and have no default.
     assert_eq!(full.auth.audience.take().as_deref(), Some("hotsock"));
     assert_eq!(full.auth.issuer.take().as_deref(), Some("my-app"));
@@ -64,18 +64,27 @@ fn the_reference_holds_the_defaults() {
 }
 
 #[test]
-fn the_reference_names_every_key() {
-    let layers = Sources::default().layers().unwrap();
-    let findings = findings::Findings::new(None);
-    let _ = sections::config(reader::Reader::top(&layers, &findings), &findings);
-    for path in findings.known() {
-        let name = path.rsplit('.').next().unwrap();
-        let named = REFERENCE.lines().any(|line| {
-            let line = line.trim_start_matches('#');
-            line.starts_with(&format!("{name} = "))
-                || line.starts_with(&format!("[{path}]"))
-                || line.starts_with(&format!("[[{path}]]"))
-        });
-        assert!(named, "{path}");
+fn every_key_has_a_meaning_that_a_sentence_can_be_made_of() {
+    fn check(keys: &[Key]) {
+        for key in keys {
+            assert!(!key.meaning.is_empty(), "{}", key.name);
+            assert!(!key.meaning.ends_with('.'), "{}", key.name);
+            match &key.shown {
+                Shown::Value(toml, _) => assert!(!toml.is_empty(), "{}", key.name),
+                Shown::Table(keys) | Shown::Tables(keys, _) => check(keys),
+            }
+        }
     }
+    check(&keys());
+}
+
+#[test]
+fn what_is_made_by_hand_begins_with_the_same_defaults() {
+    let site = Site::new();
+    let config = site.load(MINIMAL).unwrap();
+    let by_hand = Config::default();
+    assert_eq!(config.listen, by_hand.listen);
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.presence, by_hand.presence);
+    assert_eq!(config.connection, Connection::default());
 }

@@ -6,7 +6,10 @@ use super::*;
 fn listen_addresses_are_checked() {
     let site = Site::new();
     for (listen, wanted) in [
-        ("[]", "at least one address"),
+        (
+            "[]",
+            "must have at least one item, as in [\"0.0.0.0:8443\"]",
+        ),
         (
             "[\"localhost:8443\"]",
             "\"localhost:8443\" is not an address and a port",
@@ -18,7 +21,7 @@ fn listen_addresses_are_checked() {
         let errors = site.errors(&format!("\nlisten = {listen}\n{MINIMAL}"));
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(
-            errors[0].starts_with("rollcall.toml:2: listen: "),
+            errors[0].starts_with("rollcall.toml:2: listen"),
             "{errors:?}"
         );
         assert!(errors[0].contains(wanted), "{errors:?}");
@@ -230,7 +233,7 @@ fn webhooks_are_checked() {
         ));
         assert_eq!(errors.len(), 1, "{to}: {errors:?}");
         assert!(
-            errors[0].contains(&format!(": events.webhooks[0].{key}: ")),
+            errors[0].contains(&format!(": events.webhooks[0].{key}")),
             "{errors:?}"
         );
         assert!(errors[0].contains(wanted), "{errors:?}");

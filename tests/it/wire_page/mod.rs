@@ -206,7 +206,7 @@ fn the_closes_of_the_page_are_those_of_the_program() {
 
 #[test]
 fn the_limits_of_the_page_are_those_of_the_program() {
-    let reference = source("config/reference.toml");
+    let reference = rollcall::config::reference();
     let mut defaults = std::collections::BTreeMap::new();
     let mut part = "";
     for line in reference.lines() {
