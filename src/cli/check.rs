@@ -49,9 +49,9 @@ pub(super) fn check_configuration(config: &Config) -> Result<(), Failure> {
     if wrong.is_empty() {
         return Ok(());
     }
-    let texts: Vec<&str> = wrong.iter().map(|(text, _)| text.as_str()).collect();
+    let texts: Vec<&str> = wrong.iter().map(|one| one.text.as_str()).collect();
     let text = format!("the configuration cannot be used\n{}", texts.join("\n"));
-    Err(match wrong.iter().any(|(_, for_a_person)| *for_a_person) {
+    Err(match wrong.iter().any(|one| one.is_for_a_person) {
         true => Failure::Usage(text),
         false => Failure::Failed(text),
     })

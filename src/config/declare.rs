@@ -49,6 +49,9 @@ pub enum Standing {
     Required,
 }
 
+/// What reads a value at its place.
+type ReadAt<T> = Box<dyn FnOnce(&Place<'_>) -> Option<T>>;
+
 /// How the value of a key is written, what it may be, and what it is where the key is left out.
 pub(super) struct Form<T> {
     /// The value where the key is left out; of one that must be there a stand-in.
@@ -57,7 +60,7 @@ pub(super) struct Form<T> {
     /// What the value may be, where it needs no words.
     pub(super) allowed: String,
     pub(super) missing: Option<&'static str>,
-    pub(super) read: Box<dyn FnOnce(&Place<'_>) -> Option<T>>,
+    pub(super) read: ReadAt<T>,
 }
 
 impl<T: 'static> Form<T> {

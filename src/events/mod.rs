@@ -28,7 +28,7 @@ use crate::world::tasks;
 pub use crate::tls::RootsError;
 pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
 pub use transport::TransportError;
-pub use webhooks::{Webhook, WebhookError, WebhookStatus, Webhooks};
+pub use webhooks::{WebhookError, WebhookStatus, Webhooks, check};
 
 /// One event, durable.
 #[derive(Debug, Clone)]

@@ -4,7 +4,6 @@
 //! goes on only when the receiver has taken it. One that is down or slow delays nobody: the outbox waits for it, on disk,
 //! for as long as events are kept.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::retry;
 use super::signature::Signer;
 use super::transport::{Http, Post, Reply, Transport, TransportError};
 use super::{Cursor, Event, Outbox, OutboxError};
-use crate::protocol::EventKinds;
+use crate::config::Webhook;
 use crate::world::clock::{Instant, now_seconds};
 use crate::world::{random, tasks};
 
@@ -26,27 +25,6 @@ const AT_ONCE: usize = 32;
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
 /// How often a failure that lasts is logged.
 const LOG_AGAIN: Duration = Duration::from_secs(3_600);
-
-/// One webhook, as it is configured.
-pub struct Webhook {
-    /// What it is called.
-    pub name: String,
-    /// Where events are posted to.
-    pub url: String,
-    /// What they are signed with.
-    pub secret: Box<[u8]>,
-    /// The types that it wants.
-    pub kinds: EventKinds,
-    /// The certificate authorities to trust; without, the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for Webhook {
-    /// Without its secrets, of which the URL may be one.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Webhook({})", self.name)
-    }
-}
 
 /// A webhook cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -90,21 +68,19 @@ pub struct Webhooks {
     _tasks: Vec<tasks::Task>,
 }
 
-impl Webhook {
-    /// Whether it can be served, as far as that can be told without sending anything: its URL, and whom to trust there.
-    ///
-    /// # Errors
-    /// When [`Webhooks::start`] would fail for the same reason.
-    pub fn check(&self) -> Result<(), WebhookError> {
-        self.connect().map(drop)
-    }
+/// Whether a webhook can be served, as far as that can be told without sending anything: its URL, and whom to trust there.
+///
+/// # Errors
+/// When [`Webhooks::start`] would fail for the same reason.
+pub fn check(webhook: &Webhook) -> Result<(), WebhookError> {
+    connect(webhook).map(drop)
+}
 
-    fn connect(&self) -> Result<Http, WebhookError> {
-        Http::new(&self.url, self.ca_file.as_deref()).map_err(|error| WebhookError {
-            name: self.name.clone(),
-            error: error.into(),
-        })
-    }
+fn connect(webhook: &Webhook) -> Result<Http, WebhookError> {
+    Http::new(&webhook.url, webhook.ca_file.as_deref()).map_err(|error| WebhookError {
+        name: webhook.name.clone(),
+        error: error.into(),
+    })
 }
 
 impl WebhookError {
@@ -125,7 +101,7 @@ impl Webhooks {
         let mut tasks = Vec::new();
         let mut states = Vec::new();
         for webhook in webhooks {
-            let http = webhook.connect()?;
+            let http = connect(&webhook)?;
             let name = webhook.name.clone();
             let courier = Courier::new(webhook, Arc::clone(outbox), http);
             let courier = courier.map_err(|error| WebhookError {
@@ -194,7 +170,7 @@ impl<T: Transport> Courier<T> {
             gone: cursor.gone.as_ref() == Some(&webhook.url),
         };
         Ok(Self {
-            signer: Signer::new(&webhook.secret),
+            signer: Signer::new(webhook.secret.as_bytes()),
             webhook,
             outbox,
             transport,
@@ -218,7 +194,7 @@ impl<T: Transport> Courier<T> {
         loop {
             self.durable.borrow_and_update();
             let position = self.cursor.position;
-            let kinds = self.webhook.kinds;
+            let kinds = self.webhook.types;
             let batch = match super::read(&self.outbox, position, kinds, AT_ONCE).await {
                 Ok(batch) => batch,
                 Err(failure) => {

@@ -217,7 +217,7 @@ impl Hub {
             members: state.presence.roster().map(|roster| MembersInfo {
                 count: roster.len(),
                 bytes: roster.bytes(),
-                capacity: self.settings.channel_bytes,
+                capacity: self.settings.presence.channel_bytes,
                 list: if with_list {
                     roster.list().to_vec()
                 } else {

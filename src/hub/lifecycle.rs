@@ -49,7 +49,7 @@ impl Hub {
                 .map(|seconds| std::time::Duration::from_secs(seconds.into())),
             connected_at,
             client,
-            queue: Arc::new(SendQueue::new(self.settings.queue_bytes)),
+            queue: Arc::new(SendQueue::new(self.settings.connection.queue_bytes)),
             state: Mutex::new(connection::State {
                 umd: umd.clone(),
                 subscriptions: IndexMap::new(),
@@ -61,7 +61,7 @@ impl Hub {
             waits: Waits::default(),
             _slot: admission.slot,
         });
-        let expires_at = connected_at / 1000 + self.settings.max_lifetime.as_secs();
+        let expires_at = connected_at / 1000 + self.settings.connection.max_lifetime.as_secs();
         connection.send(frame::connected(
             &id.to_string(),
             &clock::rfc3339(expires_at),

@@ -137,12 +137,12 @@ impl Hub {
         if own.subscriptions.contains_key(&wanted.channel) {
             return Err(already_subscribed());
         }
-        if own.subscriptions.len() >= self.settings.max_subscriptions {
+        if own.subscriptions.len() >= self.settings.connection.max_subscriptions {
             return Err(Refusal::new(
                 ErrorCode::SubscriptionLimitReached,
                 format!(
                     "a connection may have {} subscriptions",
-                    self.settings.max_subscriptions
+                    self.settings.connection.max_subscriptions
                 ),
             ));
         }
@@ -155,7 +155,7 @@ impl Hub {
                 alias: wanted.alias.clone(),
                 counted: wanted.counted,
             };
-            let capacity = self.settings.channel_bytes;
+            let capacity = self.settings.presence.channel_bytes;
             let change = decision.presence().join(join, capacity)?;
             if let Some(token) = wanted.token {
                 token.write(decision.changes());

@@ -128,7 +128,7 @@ impl Hub {
             .ok_or_else(not_subscribed)?;
         let room = Arc::clone(&subscription.room);
         let mut decision = self.rooms.decide(&room);
-        let capacity = self.settings.channel_bytes;
+        let capacity = self.settings.presence.channel_bytes;
         let change = decision
             .presence()
             .update(connection.id, &umd, capacity)

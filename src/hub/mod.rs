@@ -72,8 +72,9 @@ use serde_bytes::ByteArray;
 use tracing::{error, info};
 
 use crate::auth::Verifier;
+use crate::config;
 use crate::protocol::{CloseReason, ConnectionId, EventKinds, Frame, Limits, Request, frame};
-use crate::store::{Changes, Durability, Store, StoreError};
+use crate::store::{Changes, Store, StoreError};
 use crate::world::{clock, random, tasks};
 
 pub use crate::world::clock::rfc3339;
@@ -85,7 +86,7 @@ pub use disk_space::DiskWatch;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
 pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
 pub use origin::Origin;
-pub use outbox::{EventSettings, Outbox};
+pub use outbox::Outbox;
 pub use publish::{ClientMessage, Outgoing, Published};
 pub use queue::{SendQueue, Taken};
 pub use reactions::NewReaction;
@@ -96,33 +97,19 @@ use release::Release;
 use rollcall::RollCall;
 use rooms::Rooms;
 
-/// What the operator can set.
-#[derive(Debug, Clone)]
+/// What the operator can set, as the configuration has it.
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The capacity of a presence channel, in bytes (section 4).
-    pub channel_bytes: u64,
-    /// How long members known before a start may take to return.
-    pub boot_grace: Duration,
-    /// How long a member that dropped may take to return.
-    pub disconnect_grace: Duration,
-    /// How many bytes a second the changes of one connection, and of one uid, may make others receive.
-    pub fanout_bytes_per_second: u64,
-    /// How many bytes that may be in a burst.
-    pub fanout_burst_bytes: u64,
-    /// How long a connection lives at the most.
-    pub max_lifetime: Duration,
-    /// How many connections there may be.
-    pub max_connections: usize,
-    /// How many subscriptions a connection may have.
-    pub max_subscriptions: usize,
-    /// How many bytes may wait for one connection.
-    pub queue_bytes: usize,
-    /// How much a uid, its metadata and the data of a message may be.
+    /// `[limits]`.
     pub limits: Limits,
-    /// When a change counts as made.
-    pub durability: Durability,
-    /// Events out.
-    pub events: EventSettings,
+    /// `[presence]`.
+    pub presence: config::Presence,
+    /// `[connection]`.
+    pub connection: config::Connection,
+    /// `[store]`.
+    pub store: config::Store,
+    /// `[events]`.
+    pub events: config::Events,
 }
 
 /// The hub.
@@ -185,7 +172,7 @@ impl Hub {
         let (before, after) = (Arc::clone(&outbox), Arc::clone(&outbox));
         let pipeline = Arc::new(Pipeline::start(
             store.clone(),
-            settings.durability,
+            settings.store.durability,
             move |changes| before.before_commit(changes),
             move || after.after_commit(),
             failed,
@@ -199,7 +186,7 @@ impl Hub {
         pipeline.submit(repairs, Release::default());
         let (subscriptions, channels) = roll_call.counts();
         if subscriptions > 0 {
-            let grace = settings.boot_grace;
+            let grace = settings.presence.boot_grace;
             info!(
                 subscriptions,
                 channels,
@@ -208,7 +195,7 @@ impl Hub {
             );
         }
         Ok(Arc::new(Self {
-            slots: admission::Slots::new(settings.max_connections),
+            slots: admission::Slots::new(settings.connection.max_connections),
             verifier,
             rooms,
             connections: Registry::new(),
@@ -228,7 +215,7 @@ impl Hub {
 
     /// Before clients can connect: the start's own changes are made durable, and a roll call without a grace is held.
     pub async fn before_ready(self: &Arc<Self>) {
-        if self.pipeline.settle().await.is_ok() && self.settings.boot_grace.is_zero() {
+        if self.pipeline.settle().await.is_ok() && self.settings.presence.boot_grace.is_zero() {
             self.hold_roll_call().await;
         }
     }
@@ -237,7 +224,7 @@ impl Hub {
     pub fn ready(self: &Arc<Self>) {
         let hub = Arc::clone(self);
         tasks::spawn(async move {
-            tasks::sleep(hub.settings.boot_grace).await;
+            tasks::sleep(hub.settings.presence.boot_grace).await;
             hub.hold_roll_call().await;
         });
         let hub = Arc::clone(self);

@@ -16,6 +16,7 @@ use super::pipeline::Pipeline;
 use super::refusal::Stopped;
 use super::room::State;
 use super::run::Run;
+use crate::config;
 use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
 use crate::presence::{Change, MemberChange, Subscription};
 use crate::protocol::event_out::{self, ConnectionData};
@@ -39,17 +40,6 @@ const READ_BYTES: usize = 1 << 20;
 const KEPT_SLACK: Duration = Duration::from_secs(3_600);
 /// How often webhooks' positions are committed when nothing else is.
 pub(super) const CURSOR_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the operator can set.
-#[derive(Debug, Clone)]
-pub struct EventSettings {
-    /// How long an event is kept.
-    pub retention: Duration,
-    /// How many bytes all of them may take. The member lists that they share count for half of that at the most.
-    pub max_bytes: u64,
-    /// The webhooks, and the types that each wants.
-    pub webhooks: Vec<(String, EventKinds)>,
-}
 
 /// The outbox at run time.
 #[derive(Debug)]
@@ -81,12 +71,9 @@ pub(super) enum Cause {
 }
 
 impl Outbox {
-    pub(super) fn new(settings: &EventSettings, store: Store) -> Self {
+    pub(super) fn new(settings: &config::Events, store: Store) -> Self {
         let state = store.outbox();
-        let webhooks = settings
-            .webhooks
-            .iter()
-            .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
+        let webhooks = wanted(settings);
         let feeds = state.kept_for_feeds(clock::now_seconds());
         Self {
             store,
@@ -379,20 +366,23 @@ impl Outbox {
     }
 }
 
+/// The kinds of events that webhooks want.
+fn wanted(settings: &config::Events) -> EventKinds {
+    let kinds = settings.webhooks.iter().map(|webhook| webhook.types);
+    kinds.fold(EventKinds::NONE, EventKinds::union)
+}
+
 /// The first change of a start: what is kept from now on, and which webhooks are no more.
 pub(super) fn first_changes(
-    settings: &EventSettings,
+    settings: &config::Events,
     store: &Store,
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::new();
-    let wanted = settings
-        .webhooks
-        .iter()
-        .fold(EventKinds::NONE, |all, (_, kinds)| all.union(*kinds));
+    let wanted = wanted(settings);
     changes.expire_kept_events(wanted, clock::now_seconds());
     changes.keep_events(wanted, 0);
     for webhook in store.cursors()? {
-        if !settings.webhooks.iter().any(|(name, _)| *name == webhook) {
+        if !settings.webhooks.iter().any(|known| known.name == webhook) {
             info!(
                 webhook,
                 "a webhook is not configured any more and is forgotten"

@@ -54,13 +54,13 @@ pub(super) struct Decision<'a> {
 
 impl Rooms {
     pub(super) fn new(settings: &Settings, pipeline: Arc<Pipeline>, outbox: Arc<Outbox>) -> Self {
-        let bytes_per_second = settings.fanout_bytes_per_second;
+        let bytes_per_second = settings.presence.fanout_bytes_per_second;
         Self {
             pipeline,
             outbox,
-            fan_out: FanOut::new(bytes_per_second, settings.fanout_burst_bytes),
-            absences: Absences::new(settings.disconnect_grace),
-            queue_low: settings.queue_bytes / 4,
+            fan_out: FanOut::new(bytes_per_second, settings.presence.fanout_burst_bytes),
+            absences: Absences::new(settings.presence.disconnect_grace),
+            queue_low: settings.connection.queue_bytes / 4,
             registry: Registry::new(),
             frozen: AtomicBool::new(false),
         }

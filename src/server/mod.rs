@@ -54,8 +54,8 @@ use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::config::{self, ApiKey, Config};
-use crate::events::{Outbox, Webhook, WebhookError, Webhooks};
-use crate::hub::{EventSettings, Hub, Settings, StartError};
+use crate::events::{self, Outbox, WebhookError, Webhooks};
+use crate::hub::{Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 use crate::tls::Pair;
 use crate::world::clock;
@@ -154,16 +154,30 @@ impl Error {
     }
 }
 
-/// What of a configuration cannot be used, though it reads well; and of each whether only a person can mend it. Everything
-/// is read as a start reads it.
-pub fn problems(config: &Config) -> Vec<(String, bool)> {
+/// Something of a configuration that cannot be used, though it reads well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// What it is and what mends it.
+    pub text: String,
+    /// Whether only a person can mend it.
+    pub is_for_a_person: bool,
+}
+
+/// What of a configuration cannot be used, though it reads well. Everything is read as a start reads it.
+pub fn problems(config: &Config) -> Vec<Unusable> {
     let mut wrong = Vec::new();
     if let Err(error) = Pair::read(&config.tls.certificate, &config.tls.private_key) {
-        wrong.push((format!("tls: {error}"), error.is_for_a_person()));
+        wrong.push(Unusable {
+            text: format!("tls: {error}"),
+            is_for_a_person: error.is_for_a_person(),
+        });
     }
-    for webhook in webhooks(&config.events.webhooks) {
-        if let Err(error) = webhook.check() {
-            wrong.push((format!("events.webhooks: {error}"), error.is_for_a_person()));
+    for webhook in &config.events.webhooks {
+        if let Err(error) = events::check(webhook) {
+            wrong.push(Unusable {
+                text: format!("events.webhooks: {error}"),
+                is_for_a_person: error.is_for_a_person(),
+            });
         }
     }
     wrong
@@ -211,16 +225,23 @@ pub async fn run(
         folder: config.data_dir.clone(),
         cache_bytes: config.store.cache_bytes,
     })?;
+    let settings = Settings {
+        limits: config.limits,
+        presence: config.presence,
+        connection: config.connection.clone(),
+        store: config.store,
+        events: config.events.clone(),
+    };
     let (fail, mut failed) = oneshot::channel();
     let hub = Hub::start(
-        settings(&config),
+        settings,
         Verifier::new(config.auth.keys, config.auth.audience, config.auth.issuer)
             .with_limits(config.limits),
         store,
         move |error| drop(fail.send(error)),
     )?;
     let outbox: Arc<dyn Outbox> = Arc::clone(hub.outbox()) as _;
-    let webhooks = Webhooks::start(webhooks(&config.events.webhooks), &outbox)?;
+    let webhooks = Webhooks::start(config.events.webhooks, &outbox)?;
     hub.before_ready().await;
     let shared = Arc::new(Shared {
         hub: Arc::clone(&hub),
@@ -315,47 +336,8 @@ async fn stop(hub: &Arc<Hub>) {
     let _ = tokio::task::spawn_blocking(move || hub.finish()).await;
 }
 
-fn settings(config: &Config) -> Settings {
-    Settings {
-        channel_bytes: config.presence.channel_bytes,
-        boot_grace: config.presence.boot_grace,
-        disconnect_grace: config.presence.disconnect_grace,
-        fanout_bytes_per_second: config.presence.fanout_bytes_per_second,
-        fanout_burst_bytes: config.presence.fanout_burst_bytes,
-        max_lifetime: config.connection.max_lifetime,
-        max_connections: config.connection.max_connections,
-        max_subscriptions: config.connection.max_subscriptions,
-        queue_bytes: config.connection.queue_bytes,
-        limits: config.limits,
-        durability: config.store.durability,
-        events: EventSettings {
-            retention: config.events.retention,
-            max_bytes: config.events.max_bytes,
-            webhooks: config
-                .events
-                .webhooks
-                .iter()
-                .map(|webhook| (webhook.name.clone(), webhook.types))
-                .collect(),
-        },
-    }
-}
-
 /// Either of the two turns pings off.
 fn ping(connection: &config::Connection) -> Option<liveness::Terms> {
     let (interval, timeout) = (connection.ping_interval, connection.ping_timeout);
     (!interval.is_zero() && !timeout.is_zero()).then_some(liveness::Terms { interval, timeout })
-}
-
-fn webhooks(configured: &[config::Webhook]) -> Vec<Webhook> {
-    configured
-        .iter()
-        .map(|webhook| Webhook {
-            name: webhook.name.clone(),
-            url: webhook.url.clone(),
-            secret: webhook.secret.as_bytes().into(),
-            kinds: webhook.types,
-            ca_file: webhook.ca_file.clone(),
-        })
-        .collect()
 }

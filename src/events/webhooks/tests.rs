@@ -4,8 +4,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::config::WebhookSecret;
 use crate::events::{Batch, EventId};
-use crate::protocol::EventKind;
+use crate::protocol::{EventKind, EventKinds};
 
 /// An outbox in memory.
 struct Fake {
@@ -96,8 +97,8 @@ fn stage(cursor: Option<Cursor>, last: u64) -> Stage {
     let webhook = Webhook {
         name: "app".into(),
         url: "https://app.example/hooks?secret=1".into(),
-        secret: b"0123456789abcdef01234567".as_slice().into(),
-        kinds: EventKinds::ALL,
+        secret: WebhookSecret::new(b"0123456789abcdef01234567".to_vec()),
+        types: EventKinds::ALL,
         ca_file: None,
     };
     let transport = Script {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::{Algorithm, SigningKey};
+use crate::config::{Webhook, WebhookSecret};
 use crate::events::Outbox as _;
 use crate::protocol::ErrorCode;
 use crate::protocol::{EventKind, EventKinds};
@@ -26,23 +27,27 @@ struct Room {
 }
 
 fn settings() -> Settings {
-    Settings {
-        channel_bytes: 102_400,
-        boot_grace: Duration::from_secs(3_600),
-        disconnect_grace: Duration::ZERO,
-        fanout_bytes_per_second: 1 << 40,
-        fanout_burst_bytes: 1 << 40,
-        max_lifetime: Duration::from_secs(3_600),
-        max_connections: 1_000,
-        max_subscriptions: 100,
-        queue_bytes: 1 << 30,
-        limits: Limits::default(),
-        durability: Durability::Commit,
-        events: EventSettings {
-            retention: Duration::from_secs(3_600),
-            max_bytes: 1 << 30,
-            webhooks: vec![("app".to_owned(), EventKinds::ALL)],
-        },
+    let mut settings = Settings::default();
+    settings.presence.boot_grace = Duration::from_secs(3_600);
+    settings.presence.fanout_bytes_per_second = 1 << 40;
+    settings.presence.fanout_burst_bytes = 1 << 40;
+    settings.connection.max_lifetime = Duration::from_secs(3_600);
+    settings.connection.max_connections = 1_000;
+    settings.connection.max_subscriptions = 100;
+    settings.connection.queue_bytes = 1 << 30;
+    settings.events.retention = Duration::from_secs(3_600);
+    settings.events.max_bytes = 1 << 30;
+    settings.events.webhooks = vec![webhook(EventKinds::ALL)];
+    settings
+}
+
+fn webhook(types: EventKinds) -> Webhook {
+    Webhook {
+        name: "app".to_owned(),
+        url: "https://app.example/hooks".to_owned(),
+        secret: WebhookSecret::new(vec![0; 32]),
+        types,
+        ca_file: None,
     }
 }
 
@@ -272,7 +277,7 @@ proptest! {
         while steps.peek().is_some() {
             let expected = block_on(async {
                 let mut short = settings();
-                short.boot_grace = Duration::ZERO;
+                short.presence.boot_grace = Duration::ZERO;
                 let room = Room::open(folder.path(), short).await;
                 let mut joined: Vec<(Arc<Connection>, String)> = Vec::new();
                 for step in steps.by_ref() {
@@ -421,10 +426,7 @@ async fn messages_and_reactions_are_told_where_the_token_says_so() {
 async fn what_nobody_wants_is_not_kept_and_a_gap_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut quiet = settings();
-    quiet.events.webhooks = vec![(
-        "app".to_owned(),
-        [EventKind::MemberRemoved].into_iter().collect(),
-    )];
+    quiet.events.webhooks = vec![webhook([EventKind::MemberRemoved].into_iter().collect())];
     let room = Room::open(folder.path(), quiet).await;
     let (jim, dwight) = (
         room.connect("Jim", Value::Null).await,

@@ -279,7 +279,7 @@ async fn a_channel_that_ends_and_begins_anew_is_told_of_in_order() {
 async fn a_client_that_drops_and_returns_has_one_absence_at_the_most() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings();
-    settings.disconnect_grace = Duration::from_secs(3_600);
+    settings.presence.disconnect_grace = Duration::from_secs(3_600);
     let room = Room::open(folder.path(), settings).await;
     room.hub.ready();
     for _ in 0..50 {
