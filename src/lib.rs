@@ -43,6 +43,8 @@ pub mod messages;
 pub mod presence;
 pub mod protocol;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod store;
 pub mod telemetry;
 mod tls;

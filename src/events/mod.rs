@@ -28,6 +28,8 @@ use crate::world::tasks;
 pub use crate::tls::RootsError;
 pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
 pub use transport::TransportError;
+#[cfg(feature = "simulation")]
+pub(crate) use transport::{Post, Reply, Transport};
 pub use webhooks::{WebhookError, WebhookStatus, Webhooks, check};
 
 /// One event, durable.

@@ -26,24 +26,24 @@ const ANSWER_BYTES: usize = 64 * 1024;
 
 /// One try.
 #[derive(Debug)]
-pub(super) struct Post {
-    pub(super) id: String,
+pub(crate) struct Post {
+    pub(crate) id: String,
     /// Unix time in seconds.
-    pub(super) timestamp: u64,
-    pub(super) signature: String,
-    pub(super) body: Bytes,
+    pub(crate) timestamp: u64,
+    pub(crate) signature: String,
+    pub(crate) body: Bytes,
 }
 
 /// What the receiver said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reply {
-    pub(super) status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     /// How long it asks us to wait.
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// Takes an event to its receiver.
-pub(super) trait Transport: Send + Sync + 'static {
+pub(crate) trait Transport: Send + Sync + 'static {
     /// One try; the error says what went wrong, without secrets.
     fn post(&self, post: Post) -> impl Future<Output = Result<Reply, String>> + Send;
 }

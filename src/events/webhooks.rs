@@ -98,12 +98,21 @@ impl Webhooks {
     /// When one of them cannot be served at all: its authorities cannot be read, or the system has none, or the outbox
     /// cannot be read.
     pub fn start(webhooks: Vec<Webhook>, outbox: &Arc<dyn Outbox>) -> Result<Self, WebhookError> {
+        Self::start_over(webhooks, outbox, connect)
+    }
+
+    /// The same, over ways to the receivers that `connect` makes.
+    pub(crate) fn start_over<T: Transport>(
+        webhooks: Vec<Webhook>,
+        outbox: &Arc<dyn Outbox>,
+        connect: impl Fn(&Webhook) -> Result<T, WebhookError>,
+    ) -> Result<Self, WebhookError> {
         let mut tasks = Vec::new();
         let mut states = Vec::new();
         for webhook in webhooks {
-            let http = connect(&webhook)?;
+            let transport = connect(&webhook)?;
             let name = webhook.name.clone();
-            let courier = Courier::new(webhook, Arc::clone(outbox), http);
+            let courier = Courier::new(webhook, Arc::clone(outbox), transport);
             let courier = courier.map_err(|error| WebhookError {
                 name,
                 error: error.into(),

@@ -85,7 +85,7 @@ impl Absences {
         Some((room, connection))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn len(&self) -> usize {
         let waiting = self.waiting.lock();
         assert_eq!(waiting.ends.len(), waiting.found.len());

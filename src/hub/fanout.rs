@@ -136,6 +136,12 @@ impl FanOut {
         }
     }
 
+    /// How many payers are remembered.
+    #[cfg(feature = "simulation")]
+    pub(super) fn payers(&self) -> usize {
+        self.payers.lock().by_key.len()
+    }
+
     fn account(&self, payer: &Payer, now: Instant) -> Arc<Account> {
         let mut payers = self.payers.lock();
         if let Some(account) = payers.by_key.get(payer) {

@@ -39,6 +39,8 @@ mod graces;
 mod history;
 mod ids;
 mod inspect;
+#[cfg(feature = "simulation")]
+pub(crate) mod leftovers;
 mod lifecycle;
 mod membership;
 mod metadata;

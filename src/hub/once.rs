@@ -59,6 +59,12 @@ impl Drop for Reservation {
 }
 
 impl Reservations {
+    /// How many uses are on their way.
+    #[cfg(feature = "simulation")]
+    pub(super) fn len(&self) -> usize {
+        self.names.lock().len()
+    }
+
     /// Reserves what may be used only once until `until` (Unix time in seconds). Names of one space are apart from those
     /// of others.
     ///

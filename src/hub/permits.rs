@@ -24,4 +24,10 @@ impl Permits {
         let permit = Arc::clone(&self.0).acquire_owned().await;
         permit.map_err(|_| Stopped)
     }
+
+    /// How many changes are on their way.
+    #[cfg(feature = "simulation")]
+    pub(super) fn out(&self) -> usize {
+        CHANGES_IN_FLIGHT - self.0.available_permits()
+    }
 }

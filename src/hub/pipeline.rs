@@ -173,6 +173,12 @@ impl Pipeline {
         Ok(value)
     }
 
+    /// How many changes are on their way.
+    #[cfg(feature = "simulation")]
+    pub(super) fn changes_in_flight(&self) -> usize {
+        self.permits.out()
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }

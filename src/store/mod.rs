@@ -17,6 +17,8 @@ mod contain;
 pub mod disk_space;
 mod engine;
 mod judge;
+#[cfg(feature = "simulation")]
+pub(crate) mod kept;
 mod keys;
 mod log;
 mod messages;
@@ -35,10 +37,7 @@ mod tripwire;
 pub use changes::Changes;
 pub use committer::{Committer, Durability};
 #[cfg(feature = "simulation")]
-pub(crate) use engine::{
-    Engine,
-    memory::{Fault, Memory},
-};
+pub(crate) use engine::memory::{Fault, Memory};
 pub use judge::Soundness;
 pub use messages::StoredMessage;
 pub use open::{Options, Store};

@@ -108,6 +108,13 @@ impl Store {
         })
     }
 
+    /// Opens the database on a disk in memory. The error says why it is not to be opened.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn of_memory(disk: super::Memory) -> Result<Self, String> {
+        let made = disk.noted();
+        Self::on(Arc::new(disk), made).map_err(|unfit| format!("{unfit:?}"))
+    }
+
     /// Looks at the database in a data folder, and changes nothing there. Where there is not memory enough for a copy,
     /// only its log is read. A server may start meanwhile.
     ///

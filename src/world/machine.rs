@@ -34,11 +34,14 @@ pub(crate) struct Machine {
     ahead: Cell<i64>,
     numbers: Cell<u64>,
     parallelism: usize,
-    free_disk: Cell<u64>,
     next_task: Cell<u64>,
     /// `None` while it runs.
     tasks: RefCell<BTreeMap<TaskId, Option<Body>>>,
     ready: Ready,
+    /// The threads, by name.
+    threads: RefCell<BTreeMap<String, TaskId>>,
+    /// Who waits for the end of which task.
+    waiting: RefCell<Vec<(TaskId, Waker)>>,
     next_timer: Cell<u64>,
     timers: RefCell<BTreeMap<(Instant, u64), Waker>>,
 }
@@ -72,9 +75,43 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> TaskId
     with(|machine| machine.spawn(Box::pin(future))).unwrap_or(TaskId(u64::MAX))
 }
 
+/// A number below this one, as the seed says.
+pub(crate) fn draw(end: usize) -> usize {
+    with(|machine| machine.below(end)).unwrap_or(0)
+}
+
+/// Starts a thread: a task of which each poll is a step.
+pub(super) fn spawn_thread(name: &str, step: impl FnMut() -> Step + Send + 'static) -> TaskId {
+    let id = spawn(Stepped {
+        step: Box::new(step),
+        timer: None,
+    });
+    with(|machine| machine.threads.borrow_mut().insert(name.to_owned(), id));
+    id
+}
+
+/// Waits until a thread is over.
+pub(crate) async fn thread_is_over(name: &str) {
+    std::future::poll_fn(|cx| {
+        let waits = with(|machine| {
+            let id = machine.threads.borrow().get(name).copied();
+            let id = id.filter(|id| machine.tasks.borrow().contains_key(id));
+            let waits = id.map(|id| (id, cx.waker().clone()));
+            let is_alive = waits.is_some();
+            machine.waiting.borrow_mut().extend(waits);
+            is_alive
+        });
+        match waits {
+            Some(true) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
+}
+
 /// Lets others run before going on, or not: as the seed says.
 pub(crate) async fn rest() {
-    if with(|machine| machine.number() & 1 == 0) == Some(true) {
+    if draw(2) == 0 {
         let mut rested = false;
         std::future::poll_fn(|cx| {
             if std::mem::replace(&mut rested, true) {
@@ -87,29 +124,32 @@ pub(crate) async fn rest() {
     }
 }
 
-/// A thread as a task: each poll is a step.
-pub(crate) fn in_steps(
-    mut step: impl FnMut() -> Step + Send + 'static,
-) -> impl Future<Output = ()> {
-    let mut timer: Option<Timer> = None;
-    std::future::poll_fn(move |cx| {
-        timer = None;
-        match step() {
+/// A thread as a task.
+struct Stepped {
+    step: Box<dyn FnMut() -> Step + Send>,
+    /// When it looks again by itself.
+    timer: Option<Timer>,
+}
+
+impl Future for Stepped {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer = None;
+        match (self.step)() {
             Step::Over => return Poll::Ready(()),
             Step::Done => cx.waker().wake_by_ref(),
-            Step::Idle(None) => {}
-            Step::Idle(Some(moment)) => {
-                let mut waits = with(|machine| machine.timer(moment));
-                if let Some(waits) = &mut waits
-                    && Pin::new(waits).poll(cx).is_ready()
+            Step::Idle(moment) => {
+                self.timer = moment.and_then(|moment| with(|machine| machine.timer(moment)));
+                if let Some(timer) = &mut self.timer
+                    && Pin::new(timer).poll(cx).is_ready()
                 {
                     cx.waker().wake_by_ref();
                 }
-                timer = waits;
             }
         }
         Poll::Pending
-    })
+    }
 }
 
 impl Machine {
@@ -121,10 +161,11 @@ impl Machine {
             ahead: Cell::new(millis),
             numbers: Cell::new(seed),
             parallelism,
-            free_disk: Cell::new(1 << 40),
             next_task: Cell::default(),
             tasks: RefCell::default(),
             ready: Arc::default(),
+            threads: RefCell::default(),
+            waiting: RefCell::default(),
             next_timer: Cell::default(),
             timers: RefCell::default(),
         })
@@ -149,15 +190,6 @@ impl Machine {
         self.parallelism
     }
 
-    /// How many bytes are free on the disk.
-    pub(crate) fn free_disk(&self) -> u64 {
-        self.free_disk.get()
-    }
-
-    pub(crate) fn set_free_disk(&self, bytes: u64) {
-        self.free_disk.set(bytes);
-    }
-
     /// The next number that the seed gives (SplitMix64).
     pub(crate) fn number(&self) -> u64 {
         let state = self.numbers.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -165,6 +197,11 @@ impl Machine {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number below this one, which is not 0.
+    pub(crate) fn below(&self, end: usize) -> usize {
+        (self.number() % end.max(1) as u64) as usize
     }
 
     pub(super) fn fill(&self, bytes: &mut [u8]) {
@@ -206,7 +243,8 @@ impl Machine {
         Timer(moment, number)
     }
 
-    fn spawn(&self, body: Body) -> TaskId {
+    /// Starts a task.
+    pub(crate) fn spawn(&self, body: Body) -> TaskId {
         let id = TaskId(self.next_task.get());
         self.next_task.set(id.0 + 1);
         self.tasks.borrow_mut().insert(id, Some(body));
@@ -223,11 +261,17 @@ impl Machine {
         let body = self.tasks.borrow_mut().remove(&id);
         // What is dropped may start or end other tasks.
         drop(body);
+        self.tell_over(id);
     }
 
-    /// Whether a task goes on.
-    pub(crate) fn is_alive(&self, id: TaskId) -> bool {
-        self.tasks.borrow().contains_key(&id)
+    fn tell_over(&self, id: TaskId) {
+        self.waiting.borrow_mut().retain(|(waits_for, waker)| {
+            let goes_on = *waits_for != id;
+            if !goes_on {
+                waker.wake_by_ref();
+            }
+            goes_on
+        });
     }
 
     /// How many tasks there are.
@@ -240,6 +284,7 @@ impl Machine {
         let bodies = self.tasks.take();
         drop(bodies);
         self.ready.lock().clear();
+        self.waiting.borrow_mut().clear();
         self.timers.borrow_mut().clear();
     }
 
@@ -258,12 +303,11 @@ impl Machine {
                 ready: Arc::clone(&self.ready),
             }));
             let polled = body.as_mut().poll(&mut Context::from_waker(&waker));
-            let mut tasks = self.tasks.borrow_mut();
-            match (polled, tasks.get_mut(&id)) {
-                (Poll::Pending, Some(place)) => *place = Some(body),
-                (Poll::Ready(()), Some(_)) => drop(tasks.remove(&id)),
-                // It ended itself.
-                (_, None) => {}
+            if polled.is_ready() {
+                drop(body);
+                self.end(id);
+            } else if let Some(place) = self.tasks.borrow_mut().get_mut(&id) {
+                *place = Some(body);
             }
             return true;
         }
@@ -276,7 +320,7 @@ impl Machine {
         let drawn = match count {
             0 => return None,
             1 => 0,
-            _ => (self.number() % count as u64) as usize,
+            _ => self.below(count),
         };
         let id = ready.iter().nth(drawn).copied()?;
         ready.remove(&id);

@@ -141,7 +141,7 @@ impl Thread {
     ) -> io::Result<Self> {
         #[cfg(feature = "simulation")]
         if machine::is_here() {
-            return Ok(Self::Simulated(machine::spawn(machine::in_steps(step))));
+            return Ok(Self::Simulated(machine::spawn_thread(name, step)));
         }
         let work = move || {
             loop {

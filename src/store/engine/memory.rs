@@ -105,6 +105,16 @@ impl Memory {
         self.disk.lock().free = bytes;
     }
 
+    /// All that is applied.
+    #[cfg(feature = "simulation")]
+    pub(in crate::store) fn entries(&self) -> Vec<(Bytes, Bytes)> {
+        let disk = self.disk.lock();
+        let entries = disk.applied.iter();
+        entries
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
     /// The last commit that was made durable, as a start wants to know it.
     pub(crate) fn noted(&self) -> u64 {
         self.disk.lock().noted
@@ -198,10 +208,12 @@ impl Engine for Memory {
     fn disk_gauge(&self) -> DiskGauge {
         let memory = self.clone();
         DiskGauge::new(move || {
+            let database = memory.size_on_disk().unwrap_or_default();
+            let free = memory.disk.lock().free;
             Ok(DiskSpace {
-                free: memory.disk.lock().free,
+                free,
                 total: 1 << 41,
-                database: memory.size_on_disk().unwrap_or_default(),
+                database,
             })
         })
     }
