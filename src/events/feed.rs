@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Event, EventId, Outbox, OutboxError};
+use super::{Event, EventId, EventSource, OutboxError};
 use crate::protocol::EventKinds;
 
 /// How many events one read of the outbox asks for; about a megabyte at the most.
@@ -37,7 +37,7 @@ pub enum Item {
 
 /// One reader's way through the outbox.
 pub struct Feed {
-    outbox: Arc<dyn Outbox>,
+    outbox: Arc<dyn EventSource>,
     kinds: EventKinds,
     position: u64,
     /// Where it ends; `None` where it goes on for ever.
@@ -59,7 +59,12 @@ impl std::fmt::Debug for Feed {
 
 impl Feed {
     /// Begins to read events of `kinds`. Without `follow` it ends with what is durable now.
-    pub fn open(outbox: Arc<dyn Outbox>, kinds: EventKinds, start: Start, follow: bool) -> Self {
+    pub fn open(
+        outbox: Arc<dyn EventSource>,
+        kinds: EventKinds,
+        start: Start,
+        follow: bool,
+    ) -> Self {
         let durable = outbox.durable();
         let last = *durable.borrow();
         let position = match start {
@@ -163,7 +168,7 @@ mod tests {
         }
     }
 
-    impl Outbox for Fake {
+    impl EventSource for Fake {
         fn id(&self) -> u32 {
             7
         }

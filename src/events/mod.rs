@@ -4,7 +4,7 @@
 //! are read, in order, by whoever wants them: webhooks, and the feed behind `GET /events`. A reader keeps its
 //! *position*, the sequence of the last event that it has dealt with, and asks for what comes after.
 //!
-//! - [`Outbox`]: what a reader needs of the hub
+//! - [`EventSource`]: what a reader needs of the hub
 //! - [`Event`], [`Batch`]: what it gets
 //! - [`Feed`]: one reader's way through the outbox, behind `GET /events`
 //! - [`Webhooks`]: each event posted to back ends, signed (`signature`), over the network (`transport`), until it is
@@ -111,7 +111,7 @@ pub struct Cursor {
 pub struct OutboxError(pub String);
 
 /// The outbox, as its readers see it.
-pub trait Outbox: Send + Sync + 'static {
+pub trait EventSource: Send + Sync + 'static {
     /// The number that is part of all its events' names.
     fn id(&self) -> u32;
 
@@ -136,12 +136,12 @@ pub trait Outbox: Send + Sync + 'static {
     fn keep_cursor(&self, webhook: &str, cursor: Cursor);
 }
 
-/// [`Outbox::read`], on a thread that may wait. Dropped before it returns, it has changed nothing.
+/// [`EventSource::read`], on a thread that may wait. Dropped before it returns, it has changed nothing.
 ///
 /// # Errors
 /// When the database cannot be read, or the server stops.
 async fn read(
-    outbox: &Arc<dyn Outbox>,
+    outbox: &Arc<dyn EventSource>,
     position: u64,
     kinds: EventKinds,
     limit: usize,

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::retry;
 use super::signature::Signer;
 use super::transport::{Http, Post, Reply, Transport, TransportError};
-use super::{Cursor, Event, Outbox, OutboxError};
+use super::{Cursor, Event, EventSource, OutboxError};
 use crate::config::Webhook;
 use crate::world::clock::{Instant, now_seconds};
 use crate::world::{random, tasks};
@@ -97,14 +97,17 @@ impl Webhooks {
     /// # Errors
     /// When one of them cannot be served at all: its authorities cannot be read, or the system has none, or the outbox
     /// cannot be read.
-    pub fn start(webhooks: Vec<Webhook>, outbox: &Arc<dyn Outbox>) -> Result<Self, WebhookError> {
+    pub fn start(
+        webhooks: Vec<Webhook>,
+        outbox: &Arc<dyn EventSource>,
+    ) -> Result<Self, WebhookError> {
         Self::start_over(webhooks, outbox, connect)
     }
 
     /// The same, over ways to the receivers that `connect` makes.
     pub(crate) fn start_over<T: Transport>(
         webhooks: Vec<Webhook>,
-        outbox: &Arc<dyn Outbox>,
+        outbox: &Arc<dyn EventSource>,
         connect: impl Fn(&Webhook) -> Result<T, WebhookError>,
     ) -> Result<Self, WebhookError> {
         let mut tasks = Vec::new();
@@ -139,7 +142,7 @@ impl Webhooks {
 struct Courier<T> {
     webhook: Webhook,
     signer: Signer,
-    outbox: Arc<dyn Outbox>,
+    outbox: Arc<dyn EventSource>,
     transport: T,
     state: Arc<Mutex<WebhookStatus>>,
     durable: watch::Receiver<u64>,
@@ -158,7 +161,11 @@ enum Outcome {
 }
 
 impl<T: Transport> Courier<T> {
-    fn new(webhook: Webhook, outbox: Arc<dyn Outbox>, transport: T) -> Result<Self, OutboxError> {
+    fn new(
+        webhook: Webhook,
+        outbox: Arc<dyn EventSource>,
+        transport: T,
+    ) -> Result<Self, OutboxError> {
         let durable = outbox.durable();
         let known = outbox.cursor(&webhook.name)?;
         let is_new = known.is_none();

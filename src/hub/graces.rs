@@ -1,7 +1,7 @@
 //! Graces end as their time comes, and with them the places of those who did not return (section 4).
 
-use super::outbox::Cause;
 use super::rooms::Rooms;
+use super::telling::Cause;
 use crate::protocol::RemovalReason;
 use crate::world::tasks::sleep_until;
 

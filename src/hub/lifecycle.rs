@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use tracing::debug;
 
 use super::connection::{self, ClientInfo, Connection, Secret, Waits};
-use super::outbox::Cause;
 use super::permits::Permit;
 use super::queue::SendQueue;
 use super::room::Room;
+use super::telling::Cause;
 use super::{Admission, Hub, records};
 use crate::protocol::{CloseReason, ConnectionId, EventKind, Meta, RemovalReason, frame};
 use crate::store::Changes;

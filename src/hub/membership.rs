@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Subscription};
 use super::once::Reservation;
-use super::outbox::Cause;
 use super::refusal::not_subscribed;
+use super::telling::Cause;
 use super::tokens::Scope;
 use super::{Hub, records};
 use crate::auth::{Grants, Permissions};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::once::Reservation;
-use super::outbox::Cause;
 use super::refusal::not_subscribed;
 use super::release::Release;
+use super::telling::Cause;
 use super::tokens::Scope;
 use super::{Hub, records};
 use crate::auth::{Claims, Permissions};

@@ -23,7 +23,7 @@
 //! And what goes on by itself:
 //!
 //! - `rollcall`, `absence`, `graces`: who was here before the start, and graces that end
-//! - [`EventsOut`](outbox::Outbox): events out, kept with the changes that they tell of
+//! - [`Outbox`], `telling`: events out, kept with the changes that they tell of
 //! - `fanout`, `bucket`: who makes others receive much pays for it, and how that is counted
 //! - [`Disk`], [`DiskWatch`]: whether the disk answers, and how much room it has
 
@@ -60,7 +60,7 @@ mod release;
 mod rollcall;
 mod room;
 mod rooms;
-mod run;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod tokens;

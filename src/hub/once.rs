@@ -98,7 +98,7 @@ impl Reservations {
             .await?;
         Ok(match spent {
             None => Once::Reserved(reservation),
-            Some(message) => Once::Spent(message),
+            Some(spent) => Once::Spent(spent.message),
         })
     }
 }

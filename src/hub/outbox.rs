@@ -1,7 +1,6 @@
-//! Events out (section 13): which are kept, how a change tells of itself, and the outbox as its readers see it.
+//! Events out (section 13): which are kept, for how long, and the outbox as its readers see it.
 //!
-//! An event goes into the [`Changes`] of what it tells of, so that neither is on disk without the other. Types that
-//! nobody wants are not kept: wanted are those of the webhooks, and those of every feed that was read within the
+//! Types that nobody wants are not kept: wanted are those of the webhooks, and those of every feed that was read within the
 //! retention, since its reader may come back.
 
 use std::collections::BTreeMap;
@@ -14,26 +13,12 @@ use tracing::{error, info, warn};
 
 use super::pipeline::Pipeline;
 use super::refusal::Stopped;
-use super::room::State;
-use super::run::Run;
 use crate::config;
 use crate::events::{Batch, Cursor, Event, EventId, OutboxError};
-use crate::presence::{Change, MemberChange, Subscription};
-use crate::protocol::event_out::{self, ConnectionData};
-use crate::protocol::{
-    ConnectionId, EventKind, EventKinds, MemberEvent, MessageId, Meta, RemovalReason, frame,
-};
-use crate::store::{
-    Changes, ConnectionRecord, CursorRecord, ListAt, Occasion, OutboxState, Store, StoreError,
-};
+use crate::protocol::{EventKind, EventKinds};
+use crate::store::{Changes, CursorRecord, OutboxState, Store, StoreError};
 use crate::world::{clock, tasks};
 
-/// A run of member lists is not given up before its edits have this many bytes,
-const SHORTEST_RUN: usize = 8 * 1024;
-/// and as many as so many lists: whoever reads in the midst of one has them to make, and a new one to write costs a list.
-const LISTS_A_RUN: usize = 2;
-/// What an edit takes besides its text, in bytes.
-const EDIT_OVERHEAD: usize = 128;
 /// How many bytes of events one read returns, about.
 const READ_BYTES: usize = 1 << 20;
 /// By how much what a feed wants may be kept shorter than the retention; so often is it noted that it is read.
@@ -59,17 +44,6 @@ pub struct Outbox {
     changing: tokio::sync::Mutex<()>,
 }
 
-/// What made a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// A connection joined.
-    Joined,
-    /// A subscription's metadata changed.
-    Updated,
-    /// A subscription ended.
-    Left(RemovalReason),
-}
-
 impl Outbox {
     pub(super) fn new(settings: &config::Events, store: Store) -> Self {
         let state = store.outbox();
@@ -87,6 +61,7 @@ impl Outbox {
         }
     }
 
+    /// The kinds of events that are kept.
     fn kept(&self) -> EventKinds {
         EventKinds::from_bits(self.kept.load(Ordering::Relaxed))
     }
@@ -111,162 +86,6 @@ impl Outbox {
     /// Whether events of this kind are kept.
     pub(super) fn keeps(&self, kind: EventKind) -> bool {
         self.kept().contains(kind)
-    }
-
-    /// A connection's event, if it is kept.
-    pub(super) fn tell_of_connection(
-        &self,
-        changes: &mut Changes,
-        kind: EventKind,
-        id: ConnectionId,
-        record: &ConnectionRecord,
-    ) {
-        if !self.keeps(kind) {
-            return;
-        }
-        let now = clock::now_millis();
-        let ended = (kind == EventKind::Disconnected).then(|| clock::rfc3339(now / 1000));
-        let body = event_out::connection(
-            kind,
-            ConnectionData {
-                id: &id.to_string(),
-                connected_at: &clock::rfc3339(record.connected_at / 1000),
-                disconnected_at: ended.as_deref(),
-                keep_alive: record.keep_alive,
-                source_ip: &record.source_ip,
-                uid: record.uid.as_deref(),
-                umd: &record.umd,
-                user_agent: record.user_agent.as_deref(),
-            },
-        );
-        changes.put_document(kind, now, body);
-    }
-
-    /// The events of a change in a channel, as far as they are kept: whose subscription ended, whose began, what that
-    /// makes of the members, and how many subscriptions there are now.
-    pub(super) fn tell_of_change(
-        &self,
-        channel: &str,
-        state: &mut State,
-        (change, cause): (&Change, Cause),
-        next_id: impl FnOnce() -> MessageId,
-        changes: &mut Changes,
-    ) {
-        let occasion = Occasion {
-            channel,
-            at: clock::now_millis(),
-        };
-        let kept = self.kept();
-        let mut subscription = |kind, subscription: &Subscription| {
-            if kept.contains(kind) {
-                let who = frame::meta_json(Meta {
-                    uid: subscription.uid.as_deref(),
-                    umd: &subscription.umd,
-                });
-                changes.put_subscription_event(kind, occasion, subscription.connection, who);
-            }
-        };
-        if let Some(removed) = &change.removed {
-            subscription(EventKind::Unsubscribed, removed);
-        }
-        if let (Some(written), Cause::Joined) = (&change.written, cause) {
-            subscription(EventKind::Subscribed, written);
-        }
-        if let Some(event) = &change.event {
-            let reason = match cause {
-                Cause::Left(reason) => Some(reason),
-                Cause::Joined | Cause::Updated => None,
-            };
-            self.tell_of_member(occasion, state, (event, reason), next_id, changes);
-        }
-        let count = state.presence.subscriptions_count();
-        if state.told_count != count {
-            state.told_count = count;
-            if kept.contains(EventKind::ChannelUpdated) {
-                changes.put_channel_event(occasion, count);
-            }
-        }
-    }
-
-    /// A member's event. Its list is kept as an edit of the channel's run of lists, or begins a new run.
-    fn tell_of_member(
-        &self,
-        occasion: Occasion<'_>,
-        state: &mut State,
-        (event, reason): (&MemberChange, Option<RemovalReason>),
-        next_id: impl FnOnce() -> MessageId,
-        changes: &mut Changes,
-    ) {
-        const MEMBERS: [EventKind; 3] = [
-            EventKind::MemberAdded,
-            EventKind::MemberUpdated,
-            EventKind::MemberRemoved,
-        ];
-        let Some(roster) = state.presence.roster() else {
-            return;
-        };
-        let kept = self.kept();
-        let wanted_at_all = MEMBERS.into_iter().any(|kind| kept.contains(kind));
-        let (kind, reason) = match event.event {
-            MemberEvent::Added => (EventKind::MemberAdded, None),
-            MemberEvent::Updated => (EventKind::MemberUpdated, None),
-            MemberEvent::Removed => (EventKind::MemberRemoved, reason),
-        };
-        let tell = kept.contains(kind);
-        let is_last = state.presence.is_empty();
-        let mut ends = Vec::new();
-        match &mut state.run {
-            Some(run)
-                if wanted_at_all
-                    && run
-                        .roster_edits
-                        .is_some_and(|edits| edits + 1 == roster.edits())
-                    && !(tell
-                        && run.bytes > (LISTS_A_RUN * roster.list().len()).max(SHORTEST_RUN)) =>
-            {
-                let (edit, put) = roster.last_edit();
-                run.edits += 1;
-                run.bytes += put.len() + EDIT_OVERHEAD;
-                run.roster_edits = Some(roster.edits());
-                let list = ListAt {
-                    run: run.id,
-                    edits: run.edits,
-                };
-                changes.put_run_edit(occasion.channel, list, edit.at, edit.cut, put);
-            }
-            run if tell => {
-                let id = next_id().to_bytes();
-                changes.put_run(occasion.channel, id, roster.list());
-                let before = run.replace(Run {
-                    id,
-                    edits: 0,
-                    bytes: 0,
-                    roster_edits: Some(roster.edits()),
-                });
-                ends.extend(before.map(|run| run.id));
-            }
-            // The run does not lead to this list; the next event that is told begins a new one.
-            _ => {}
-        }
-        if let Some(run) = &state.run
-            && tell
-        {
-            if is_last {
-                ends.push(run.id);
-            }
-            let list = ListAt {
-                run: run.id,
-                edits: run.edits,
-            };
-            changes.put_member_event(kind, occasion, reason, event.member.clone(), list, &ends);
-        } else if let Some(run) = &state.run
-            && (is_last || !wanted_at_all)
-        {
-            changes.end_run(occasion, run.id);
-        }
-        if is_last || !wanted_at_all {
-            state.run = None;
-        }
     }
 
     /// Keeps events of these kinds for a feed that is being read, and for about a retention after: call it now and then
@@ -393,7 +212,7 @@ pub(super) fn first_changes(
     Ok(changes)
 }
 
-impl crate::events::Outbox for Outbox {
+impl crate::events::EventSource for Outbox {
     fn id(&self) -> u32 {
         self.store.outbox().id
     }

@@ -46,7 +46,7 @@ pub(super) fn channel(state: &State) -> ChannelRecord {
         bytes: presence.roster().map_or(0, presence::Roster::bytes),
         subscriptions: presence.subscriptions_count(),
         next: presence.next_sequence(),
-        run: state.run.as_ref().map(|run| ByteArray::new(run.id())),
+        run: state.lists.run().map(ByteArray::new),
     }
 }
 

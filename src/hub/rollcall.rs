@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_bytes::ByteArray;
 use tracing::{info, warn};
 
-use super::outbox::Cause;
 use super::records;
 use super::refusal::Stopped;
 use super::release::Release;
 use super::room::Room;
 use super::rooms::Rooms;
-use super::run::Run;
+use super::telling::Cause;
+use crate::presence::ListLog;
 use crate::protocol::{ConnectionId, EventKind, RemovalReason};
 use crate::store::{Changes, ConnectionRecord, Store, StoreError};
 use crate::world::tasks;
@@ -59,9 +60,8 @@ impl RollCall {
             state
                 .presence
                 .finish_restore(stored.map_or(0, |stored| stored.next));
-            state.run = stored
-                .and_then(|stored| stored.run)
-                .map(|run| Run::earlier(run.into_array()));
+            let run = stored.and_then(|stored| stored.run);
+            state.lists = ListLog::restored(run.map(ByteArray::into_array));
             state.told_count = stored.map_or(0, |stored| stored.subscriptions);
             let sums = records::channel(&state);
             let is_presence = state.presence.roster().is_some();

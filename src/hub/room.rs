@@ -9,8 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::audience::Audience;
-use super::run::Run;
-use crate::presence;
+use crate::presence::{self, ListLog};
 
 /// One channel.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub(super) struct State {
     pub(super) retired: bool,
     /// The count of subscriptions that back ends have been told.
     pub(super) told_count: u64,
-    /// The run of lists that the members' events out are in.
-    pub(super) run: Option<Run>,
+    /// The lists that the members' events out have.
+    pub(super) lists: ListLog,
 }
 
 impl Room {
@@ -42,7 +41,7 @@ impl Room {
                 presence,
                 retired: false,
                 told_count: 0,
-                run: None,
+                lists: ListLog::default(),
             }),
             audience: Mutex::default(),
         }

@@ -72,12 +72,12 @@ impl Roster {
     }
 
     /// How often the list's text has changed.
-    pub fn edits(&self) -> u64 {
+    pub(super) fn edits(&self) -> u64 {
         self.edits
     }
 
     /// How it changed last, and what has been put there.
-    pub fn last_edit(&self) -> (Edit, &[u8]) {
+    pub(super) fn last_edit(&self) -> (Edit, &[u8]) {
         let Edit { at, put, .. } = self.last_edit;
         let put = self.list.get(at..at + put).unwrap_or_default();
         (self.last_edit, put)

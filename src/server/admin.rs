@@ -196,7 +196,7 @@ struct Status {
     disk_free_bytes: Option<u64>,
     /// What the operator should look at.
     warnings: Vec<String>,
-    outbox: Outbox,
+    outbox: OutboxStatus,
     webhooks: Vec<Webhook>,
 }
 
@@ -229,7 +229,7 @@ impl Certificate {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outbox {
+struct OutboxStatus {
     /// The sequence of the last event, and of the last one that was trimmed.
     last: u64,
     trimmed: u64,
@@ -293,7 +293,7 @@ async fn status(shared: &Shared) -> Status {
                 gone: webhook.gone,
             })
             .collect(),
-        outbox: Outbox {
+        outbox: OutboxStatus {
             last: outbox.last,
             trimmed: outbox.trimmed,
             bytes: outbox.bytes,

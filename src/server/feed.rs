@@ -14,7 +14,7 @@ use tracing::{debug, error};
 
 use super::answer::{Answer, Body, refusal, unavailable};
 use super::{Shared, body};
-use crate::events::{EventId, Feed, FeedItem, FeedStart, Outbox};
+use crate::events::{EventId, EventSource, Feed, FeedItem, FeedStart};
 use crate::hub::rfc3339;
 use crate::protocol::{EventKind, EventKinds, Refusal};
 
@@ -43,7 +43,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     if !shared.hub.keep_for_feed(wanted.kinds).await {
         return unavailable("SERVER_STOPPING", "the server is stopping");
     }
-    let outbox: Arc<dyn Outbox> = Arc::clone(shared.hub.outbox()) as _;
+    let outbox: Arc<dyn EventSource> = Arc::clone(shared.hub.outbox()) as _;
     let feed = Feed::open(outbox, wanted.kinds, wanted.start, wanted.follow);
     let (sender, channel) = Channel::new(CHUNKS);
     tokio::spawn(run(Arc::clone(shared), feed, wanted.kinds, sender));

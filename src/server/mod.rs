@@ -54,7 +54,7 @@ use tracing::{error, info};
 
 use crate::auth::Verifier;
 use crate::config::{self, ApiKey, Config};
-use crate::events::{self, Outbox, WebhookError, Webhooks};
+use crate::events::{self, EventSource, WebhookError, Webhooks};
 use crate::hub::{Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
 use crate::tls::Pair;
@@ -240,7 +240,7 @@ pub async fn run(
         store,
         move |error| drop(fail.send(error)),
     )?;
-    let outbox: Arc<dyn Outbox> = Arc::clone(hub.outbox()) as _;
+    let outbox: Arc<dyn EventSource> = Arc::clone(hub.outbox()) as _;
     let webhooks = Webhooks::start(config.events.webhooks, &outbox)?;
     hub.before_ready().await;
     let shared = Arc::new(Shared {

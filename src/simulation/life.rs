@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use super::receivers::{Receivers, Way};
 use super::setup::Setup;
 use crate::auth::{SigningKey, Verifier};
-use crate::events::{Outbox, Webhooks};
+use crate::events::{EventSource, Webhooks};
 use crate::hub::Hub;
 use crate::store::{Memory, Store};
 use crate::world::clock::Instant;
@@ -108,7 +108,7 @@ async fn run(
     )
     .map_err(|error| error.to_string())?;
     *life.hub.lock() = Some(Arc::clone(&hub));
-    let outbox: Arc<dyn Outbox> = Arc::clone(hub.outbox()) as _;
+    let outbox: Arc<dyn EventSource> = Arc::clone(hub.outbox()) as _;
     let _webhooks = Webhooks::start_over(webhooks, &outbox, |webhook| {
         Ok(Way {
             webhook: webhook.name.clone(),

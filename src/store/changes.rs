@@ -1,7 +1,7 @@
 //! What one change writes and removes.
 
 use super::engine::Batch;
-use super::outbox::{Operation, Outbox};
+use super::outbox::{Operation, OutboxWriter};
 use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, encode};
 use super::{keys, pages};
 use crate::protocol::{ConnectionId, MessageId};
@@ -88,7 +88,7 @@ impl Changes {
     }
 
     /// Adds the writes to a batch, in order.
-    pub(super) fn apply_to(self, batch: &mut Batch, outbox: &mut Outbox) {
+    pub(super) fn apply_to(self, batch: &mut Batch, outbox: &mut OutboxWriter) {
         batch.append(self.records);
         outbox.apply(self.outbox, self.outbox_lists, batch);
     }

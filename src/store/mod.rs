@@ -2,7 +2,7 @@
 //!
 //! - [`Changes`]: what one change writes and removes, as records of the keyspaces
 //! - [`Committer`]: many changes made durable at once, in order; what waits for them is released afterwards
-//! - [`Outbox`](OutboxState): events out, in the order of the commits that they came with
+//! - [`OutboxState`], [`StoredEvent`]: events out, in the order of the commits that they came with
 //! - [`Store`]: opening, with all the reasons to refuse ([`OpenError`]); reading at boot, single-use tokens
 //! - `scratch`, `judge`, `log`: a database is read from end to end, of a copy, before the original is touched
 //! - `engine`: what it all rests on, sled or a simulated disk; [`disk_space`]: the space on the disk
@@ -43,6 +43,7 @@ pub use messages::StoredMessage;
 pub use open::{Options, Store};
 pub use open_error::OpenError;
 pub use outbox::{EventPage, ListAt, Occasion, OutboxState, RunId, StoredEvent, Trim};
+pub use read::Spent;
 pub use records::{
     ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, OriginRecord, ReactionRecord,
     SubscriptionRecord,

@@ -13,7 +13,7 @@ use super::engine::sled::{Files, Sled};
 use super::judge::{Soundness, Unfit};
 use super::open_error::OpenError;
 use super::opening::{Opening, open_released, sync};
-use super::outbox::{Lists, Outbox, OutboxState};
+use super::outbox::{Lists, OutboxState, OutboxWriter};
 use super::tripwire::{self, Tripwire};
 use super::{StoreError, judge, scratch};
 
@@ -95,7 +95,7 @@ impl Store {
     /// Opens a database of which `made` commits are known to have been durable.
     pub(crate) fn on(engine: Arc<dyn Engine>, made: u64) -> Result<Self, Unfit> {
         let last_commit = judge::last_commit(&*engine, made)?;
-        let outbox = Outbox::open(&*engine)?;
+        let outbox = OutboxWriter::open(&*engine)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 engine,

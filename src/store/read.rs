@@ -4,6 +4,13 @@ use super::records::{ChannelRecord, ConnectionRecord, SubscriptionRecord, decode
 use super::{Changes, Store, StoreError, keys, keys::tag};
 use crate::protocol::{ConnectionId, MessageId};
 
+/// The use of a name that can be used once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// The message that it made, if it made one.
+    pub message: Option<MessageId>,
+}
+
 impl Store {
     /// Reads all subscriptions, channel by channel and in order of their sequence, with each channel's stored totals.
     ///
@@ -79,24 +86,17 @@ impl Store {
         value.map(|value| decode("connection", &value)).transpose()
     }
 
-    /// Whether a single-use token is spent at `now` (Unix time in seconds), as far as commits have been applied.
+    /// Whether a name has been used, and not so long ago that it may be used again at `now` (Unix time in seconds); as far
+    /// as commits have been applied.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn is_spent(&self, token: &[u8], now: u64) -> Result<bool, StoreError> {
-        Ok(self.spent(token, now)?.is_some())
-    }
-
-    /// The same, with the message that it was spent on, if it was one.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn spent(&self, name: &[u8], now: u64) -> Result<Option<Option<MessageId>>, StoreError> {
+    pub fn spent(&self, name: &[u8], now: u64) -> Result<Option<Spent>, StoreError> {
         let value = self.inner.engine.get(&keys::spent(name))?;
         Ok(value.and_then(|value| {
             let (until, message) = value.split_first_chunk()?;
             let message = message.try_into().ok().map(MessageId::from_bytes);
-            (u64::from_be_bytes(*until) > now).then_some(message)
+            (u64::from_be_bytes(*until) > now).then_some(Spent { message })
         }))
     }
 

@@ -143,15 +143,15 @@ fn a_spent_token_stays_spent_until_it_expires() {
         committer.submit(changes, 0);
     });
     let store = Store::open(&options(folder.path())).unwrap();
-    assert!(store.is_spent(b"connect\0one", 50).unwrap());
-    assert!(!store.is_spent(b"connect\0three", 50).unwrap());
+    assert!(store.spent(b"connect\0one", 50).unwrap().is_some());
+    assert!(!store.spent(b"connect\0three", 50).unwrap().is_some());
     assert!(store.expired(99).unwrap().is_empty());
     let due = store.expired(100).unwrap();
     drop(store);
     commit(folder.path(), |committer| committer.submit(due, 0));
     let store = Store::open(&options(folder.path())).unwrap();
-    assert!(!store.is_spent(b"connect\0one", 50).unwrap());
-    assert!(store.is_spent(b"connect\0two", 50).unwrap());
+    assert!(!store.spent(b"connect\0one", 50).unwrap().is_some());
+    assert!(store.spent(b"connect\0two", 50).unwrap().is_some());
     assert!(store.expired(150).unwrap().is_empty());
 }
 
@@ -174,7 +174,10 @@ fn what_is_used_again_is_remembered_for_as_long_as_the_second_time() {
     commit(folder.path(), |committer| committer.submit(due, 0));
     let store = Store::open(&options(folder.path())).unwrap();
     let name = b"deduplication\0one";
-    assert_eq!(store.spent(name, 150).unwrap(), Some(Some(message)));
+    let spent = Spent {
+        message: Some(message),
+    };
+    assert_eq!(store.spent(name, 150).unwrap(), Some(spent));
     assert_eq!(store.spent(name, 400).unwrap(), None);
     let due = store.expired(400).unwrap();
     assert_eq!(due.len(), 2, "the record and its time");

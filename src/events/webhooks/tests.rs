@@ -15,7 +15,7 @@ struct Fake {
     cursor: Mutex<Option<Cursor>>,
 }
 
-impl Outbox for Fake {
+impl EventSource for Fake {
     fn id(&self) -> u32 {
         7
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::{Algorithm, SigningKey};
 use crate::config::{Webhook, WebhookSecret};
-use crate::events::Outbox as _;
+use crate::events::EventSource as _;
 use crate::protocol::ErrorCode;
 use crate::protocol::{EventKind, EventKinds};
 use crate::store::Options;

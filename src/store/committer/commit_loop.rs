@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::super::contain::contain_store;
 use super::super::engine::Batch;
-use super::super::outbox::Outbox;
+use super::super::outbox::OutboxWriter;
 use super::super::records::{HeadRecord, encode};
 use super::super::{Changes, Store, StoreError, keys};
 use super::Durability;
@@ -75,7 +75,7 @@ pub(super) struct CommitLoop<T> {
     next: Next<T>,
     /// The number of the last commit that was applied.
     commit: u64,
-    outbox: Outbox,
+    outbox: OutboxWriter,
     /// The last sequence that is on disk.
     durable_event: u64,
     /// Since when something waits for the disk; in commit durability never for longer than one commit.
@@ -99,7 +99,7 @@ impl<T> CommitLoop<T> {
     ) -> Result<Self, StoreError> {
         Ok(Self {
             commit: store.inner.last_commit,
-            outbox: Outbox::open(&*store.inner.engine)?,
+            outbox: OutboxWriter::open(&*store.inner.engine)?,
             durable_event: store.last_event(),
             unsynced: None,
             next: Next::Take,

@@ -188,14 +188,14 @@ impl OutboxState {
 
 /// The outbox on its way into batches; the committer's own.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(super) struct OutboxWriter {
     record: OutboxRecord,
     kept: Vec<KeptRecord>,
     changed: bool,
     kept_changed: bool,
 }
 
-impl Outbox {
+impl OutboxWriter {
     /// What the record of the last commit says, or an empty one; and which kinds are kept.
     pub(super) fn open(engine: &dyn Engine) -> Result<Self, StoreError> {
         let record = match engine.get(keys::HEAD)? {

@@ -97,7 +97,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Room {
     store: Store,
     committer: Committer<()>,
-    released: mpsc::Receiver<usize>,
+    released: Mutex<mpsc::Receiver<usize>>,
 }
 
 impl Room {
@@ -106,7 +106,10 @@ impl Room {
             folder: folder.to_owned(),
             cache_bytes: 8 << 20,
         };
-        let store = Store::open(&options).unwrap();
+        Self::on(Store::open(&options).unwrap())
+    }
+
+    fn on(store: Store) -> Self {
         let (sender, released) = mpsc::channel();
         let committer = Committer::start(
             &store,
@@ -122,17 +125,18 @@ impl Room {
         Self {
             store,
             committer,
-            released,
+            released: Mutex::new(released),
         }
     }
 
     fn commit(&self, all: Vec<Changes>) {
+        let released = self.released.lock();
         let mut waiting = all.len();
         for changes in all {
             self.committer.submit(changes, ());
         }
         while waiting > 0 {
-            waiting -= self.released.recv_timeout(Duration::from_secs(10)).unwrap();
+            waiting -= released.recv_timeout(Duration::from_secs(10)).unwrap();
         }
     }
 
@@ -223,7 +227,7 @@ impl Model {
                 }
                 Put::EndRun => {
                     if let Some((at, _)) = self.runs[usize::from(channel)].take() {
-                        changes.end_run(occasion, at.run);
+                        changes.end_runs(occasion, &[at.run]);
                         self.know(None, Vec::new());
                     }
                 }

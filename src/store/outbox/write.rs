@@ -81,12 +81,14 @@ impl Changes {
         });
     }
 
-    /// Ends a run without an event: nobody wants to hear of its channel's members any more.
-    pub fn end_run(&mut self, occasion: Occasion<'_>, run: RunId) {
-        self.entry(occasion, 0, |entry| {
-            entry.put(EventRecord::new(NOTE));
-            entry.end(&[run]);
-        });
+    /// Ends runs without an event: nobody wants to hear of their channel's members any more.
+    pub fn end_runs(&mut self, occasion: Occasion<'_>, runs: &[RunId]) {
+        if !runs.is_empty() {
+            self.entry(occasion, 0, |entry| {
+                entry.put(EventRecord::new(NOTE));
+                entry.end(runs);
+            });
+        }
     }
 
     /// Begins a run with this list.
