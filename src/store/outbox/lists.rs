@@ -1,6 +1,7 @@
 //! Member lists, rebuilt from the runs that they are kept in.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::super::open::Inner;
 use super::super::records::{EditRecord, ListRecord, decode};
@@ -13,102 +14,114 @@ const LISTS_AT_HAND: usize = 8 << 20;
 /// Lists that were rebuilt for a reader and will soon be wanted by another, or with the next edit made.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Lists {
-    by_run: HashMap<RunId, Rebuilt>,
+    by_run: HashMap<RunId, AtHand>,
     bytes: usize,
     /// Counts uses, to tell which list has not been wanted for longest.
     uses: u64,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Rebuilt {
-    list: Vec<u8>,
-    edits: u32,
+#[derive(Debug)]
+struct AtHand {
+    list: Arc<List>,
     used: u64,
 }
 
+/// The list of one moment.
+#[derive(Debug, Clone)]
+pub(super) struct List {
+    pub(super) text: Vec<u8>,
+    /// How many of its run's edits have been made.
+    edits: u32,
+}
+
 impl Inner {
-    /// Calls `with` with the list at a place of a run; `None` if some of it is no more.
-    pub(super) fn with_list<T>(
+    /// The list at a place of a run; `None` if some of it is no more.
+    pub(super) fn list(
         &self,
         channel: &str,
         at: &ListRecord,
-        with: impl FnOnce(&[u8]) -> T,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> Result<Option<Arc<List>>, StoreError> {
         let run = at.run.into_array();
-        let mut lists = self.lists.lock();
-        let cached = lists.by_run.remove(&run);
-        lists.bytes -= cached.as_ref().map_or(0, |rebuilt| rebuilt.list.len());
-        let (start, ahead) = match cached {
-            Some(rebuilt) if rebuilt.edits <= at.edits => (Some(rebuilt), None),
-            // A reader that is behind does not take from the others what they will need next.
-            other => (None, other),
+        let near = self.lists.lock().before(run, at.edits);
+        let Some(list) = self.rebuild(channel, at, near)? else {
+            return Ok(None);
         };
-        let rebuilt = match self.rebuild(channel, at, start)? {
-            Some(rebuilt) => rebuilt,
-            None => return Ok(None),
-        };
-        let result = with(&rebuilt.list);
-        lists.put(run, ahead.unwrap_or(rebuilt));
-        Ok(Some(result))
+        self.lists.lock().put(run, &list);
+        Ok(Some(list))
     }
 
+    /// Makes the edits that are missing, of the base where no list is at hand.
     fn rebuild(
         &self,
         channel: &str,
         at: &ListRecord,
-        start: Option<Rebuilt>,
-    ) -> Result<Option<Rebuilt>, StoreError> {
+        near: Option<Arc<List>>,
+    ) -> Result<Option<Arc<List>>, StoreError> {
         let run = at.run.into_array();
-        let mut rebuilt = match start {
-            Some(rebuilt) => rebuilt,
+        let near = match near {
+            Some(list) => list,
             None => {
-                let mut list = Vec::new();
                 let base = keys::run_base(channel, run, 0)..keys::run_edit(channel, run, 1);
+                let mut text = Vec::new();
                 for entry in self.engine.range(base) {
-                    list.extend_from_slice(&entry?.1);
+                    text.extend_from_slice(&entry?.1);
                 }
-                if list.is_empty() {
+                if text.is_empty() {
                     return Ok(None);
                 }
-                Rebuilt {
-                    list,
-                    ..Rebuilt::default()
-                }
+                Arc::new(List { text, edits: 0 })
             }
         };
-        if rebuilt.edits < at.edits {
-            let edits = keys::run_edit(channel, run, rebuilt.edits + 1)
-                ..=keys::run_edit(channel, run, at.edits);
-            for entry in self.engine.range(edits) {
-                let edit: EditRecord = decode("list", &entry?.1)?;
-                let (from, cut) = (edit.at as usize, edit.cut as usize);
-                if from + cut > rebuilt.list.len() {
-                    return Err(StoreError::Record {
-                        keyspace: "list",
-                        detail: format!("an edit of `{}` does not fit", channel),
-                    });
-                }
-                rebuilt.list.splice(from..from + cut, edit.put.into_vec());
-                rebuilt.edits += 1;
-            }
+        if near.edits == at.edits {
+            return Ok(Some(near));
         }
-        Ok((rebuilt.edits == at.edits).then_some(rebuilt))
+        let mut list = Arc::unwrap_or_clone(near);
+        let edits =
+            keys::run_edit(channel, run, list.edits + 1)..=keys::run_edit(channel, run, at.edits);
+        for entry in self.engine.range(edits) {
+            let edit: EditRecord = decode("list", &entry?.1)?;
+            let (from, cut) = (edit.at as usize, edit.cut as usize);
+            if from.saturating_add(cut) > list.text.len() {
+                return Err(StoreError::Record {
+                    keyspace: "list",
+                    detail: format!("an edit of `{channel}` does not fit"),
+                });
+            }
+            list.text.splice(from..from + cut, edit.put.into_vec());
+            list.edits += 1;
+        }
+        Ok((list.edits == at.edits).then(|| Arc::new(list)))
     }
 }
 
 impl Lists {
-    fn put(&mut self, run: RunId, mut rebuilt: Rebuilt) {
+    /// The list of a run that is at hand, if it has no more edits than so many.
+    fn before(&self, run: RunId, edits: u32) -> Option<Arc<List>> {
+        let at_hand = self.by_run.get(&run)?;
+        (at_hand.list.edits <= edits).then(|| Arc::clone(&at_hand.list))
+    }
+
+    fn put(&mut self, run: RunId, list: &Arc<List>) {
         self.uses += 1;
-        rebuilt.used = self.uses;
-        self.bytes += rebuilt.list.len();
-        self.by_run.insert(run, rebuilt);
+        let used = self.uses;
+        let at_hand = self.by_run.entry(run).or_insert_with(|| {
+            self.bytes += list.text.len();
+            let list = Arc::clone(list);
+            AtHand { list, used }
+        });
+        at_hand.used = used;
+        // A reader that is behind leaves the others what they will need next.
+        if at_hand.list.edits < list.edits {
+            self.bytes = self.bytes + list.text.len() - at_hand.list.text.len();
+            at_hand.list = Arc::clone(list);
+        }
         while self.bytes > LISTS_AT_HAND {
-            let oldest = self.by_run.iter().min_by_key(|(_, rebuilt)| rebuilt.used);
+            let oldest = self.by_run.iter().min_by_key(|(_, at_hand)| at_hand.used);
             let Some(oldest) = oldest.map(|(run, _)| *run) else {
                 return;
             };
             if let Some(gone) = self.by_run.remove(&oldest) {
-                self.bytes -= gone.list.len();
+                self.bytes -= gone.list.text.len();
             }
         }
     }

@@ -40,18 +40,20 @@ impl Store {
         if position >= last {
             return Ok(page);
         }
-        let is_complete = self.fill(&mut page, last, kinds, limit, max_bytes)?;
-        // A trim can be seen before it is durable, which is when the outbox's state says so; what every commit writes
-        // about the outbox is seen together with what it removes.
-        if !is_complete && let Some(value) = self.inner.engine.get(keys::HEAD)? {
+        self.fill(&mut page, last, kinds, limit, max_bytes)?;
+        // A trim that came in between has taken some of what was to be read, or parts of it. It is seen here together with what
+        // it took, whereas the outbox's state tells of it once it is durable.
+        if let Some(value) = self.inner.engine.get(keys::HEAD)? {
             let head: HeadRecord = decode("meta", &value)?;
-            page.overtaken = position < head.outbox.trimmed;
+            let trimmed = head.outbox.trimmed;
+            page.overtaken = position < trimmed;
+            page.position = page.position.max(trimmed);
+            page.events.retain(|event| event.sequence > trimmed);
         }
         Ok(page)
     }
 
-    /// Reads on from the page's position. Returns whether everything was there: if not, sequences were left out, or a trim
-    /// came in between.
+    /// Reads on from the page's position, and leaves out what a trim is taking away.
     fn fill(
         &self,
         page: &mut EventPage,
@@ -59,8 +61,8 @@ impl Store {
         kinds: EventKinds,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<bool, StoreError> {
-        let (mut bytes, mut is_complete) = (0, true);
+    ) -> Result<(), StoreError> {
+        let mut bytes = 0;
         let range = self.entry_of(page.position + 1)?..keys::entry(last + 1);
         for (looked_at, item) in self.inner.engine.range(range).enumerate() {
             let (key, value) = item?;
@@ -68,9 +70,8 @@ impl Store {
                 continue;
             };
             if looked_at >= LOOK_AT {
-                return Ok(is_complete);
+                return Ok(());
             }
-            is_complete &= first <= page.position + 1;
             let entry: EntryRecord = decode("outbox", &value)?;
             let mut body: &[u8] = &[];
             for (sequence, event) in (first..).zip(&entry.events) {
@@ -81,31 +82,26 @@ impl Store {
                     continue;
                 }
                 if page.events.len() >= limit || (bytes >= max_bytes && bytes > 0) {
-                    return Ok(is_complete);
+                    return Ok(());
                 }
                 if let Some(kind) = EventKind::ALL.get(usize::from(event.kind))
                     && kinds.contains(*kind)
+                    && let Some(body) = self.document(*kind, sequence, &entry, event, body)?
                 {
-                    match self.document(*kind, sequence, &entry, event, body)? {
-                        Some(body) => {
-                            bytes += body.len();
-                            page.events.push(StoredEvent {
-                                sequence,
-                                kind: *kind,
-                                at: entry.at,
-                                body,
-                            });
-                        }
-                        None => is_complete = false,
-                    }
+                    bytes += body.len();
+                    page.events.push(StoredEvent {
+                        sequence,
+                        kind: *kind,
+                        at: entry.at,
+                        body,
+                    });
                 }
                 page.position = sequence;
             }
         }
         // Everything has been looked at, numbers that were left out included.
-        is_complete &= page.position == last;
         page.position = last;
-        Ok(is_complete)
+        Ok(())
     }
 
     /// The key of the entry that holds the event of this sequence, or of a later one if there is none.
@@ -236,9 +232,8 @@ impl Store {
         let channel = &entry.channel;
         if let Some(at) = &event.list {
             let reason = at.reason.as_deref().and_then(RemovalReason::from_name);
-            return self.inner.with_list(channel, at, |list| {
-                event_out::member(kind, channel, reason, body, list)
-            });
+            let list = self.inner.list(channel, at)?;
+            return Ok(list.map(|list| event_out::member(kind, channel, reason, body, &list.text)));
         }
         if let Some(connection) = &event.connection {
             let connection = ConnectionId::from_bytes(connection.into_array()).to_string();

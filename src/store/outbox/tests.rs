@@ -1,5 +1,7 @@
 //! The outbox against a model of it in memory, and with readers and trims at once; on a real database.
 
+mod overtaken;
+
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
