@@ -193,8 +193,42 @@ fn join(tag: u8, name: &[u8], end: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_page_on_the_format_has_every_tag_and_no_other() {
+        const PAGE: &str = include_str!("FORMAT.md");
+        let tags = [
+            (b'm', "meta"),
+            (tag::CONNECTION, "connection"),
+            (tag::SUBSCRIPTION, "subscription"),
+            (tag::CHANNEL, "channel"),
+            (tag::MESSAGE, "message"),
+            (tag::MESSAGE_PART, "message part"),
+            (tag::REACTION, "reaction"),
+            (tag::OUTBOX, "outbox"),
+            (tag::LIST, "list"),
+            (tag::CURSOR, "cursor"),
+            (tag::SPENT, "spent"),
+            (tag::EXPIRY, "expiry"),
+        ];
+        let row = |(tag, name): (u8, &str)| format!("| `{}` | {name} |", char::from(tag));
+        let known: BTreeSet<String> = tags.into_iter().map(row).collect();
+        let rows = PAGE
+            .lines()
+            .filter(|line| line.starts_with("| `") && line.as_bytes().get(4) == Some(&b'`'));
+        let told: BTreeSet<String> = rows
+            .map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" | ") + " |")
+            .collect();
+        assert_eq!(told, known);
+        for key in [SCHEMA, HEAD, KEPT, ID_LEASE] {
+            let name = String::from_utf8_lossy(&key[1..]);
+            assert!(PAGE.contains(&format!("| `{name}` |")), "{name}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -8,8 +8,8 @@
 //! - `engine`: what it all rests on, sled or a simulated disk; [`disk_space`]: the space on the disk
 //! - `pages`: how large a record may be, so that no page leaves the log; `contain`: calls into sled, which may panic
 //!
-//! Values are MessagePack with named fields: an unknown field is ignored and a missing one has a default. All keyspaces
-//! share one tree under a leading tag, because sled makes a batch atomic within one tree.
+//! FORMAT.md has every key and record. Values are MessagePack with named fields: an unknown field is ignored and a missing
+//! one has a default. All keyspaces share one tree under a leading tag, because sled makes a batch atomic within one tree.
 
 mod changes;
 mod committer;

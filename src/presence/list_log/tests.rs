@@ -69,10 +69,13 @@ struct Told {
     ends: Vec<RunId>,
 }
 
+/// A run as it is kept: its base, and its edits with what they put.
+type KeptRun = (Vec<u8>, Vec<(Edit, Vec<u8>)>);
+
 /// What is kept on disk: the runs, the changes that can be asked for, and the channel.
 #[derive(Debug, Clone, Default)]
 struct Kept {
-    runs: BTreeMap<RunId, (Vec<u8>, Vec<(Edit, Vec<u8>)>)>,
+    runs: BTreeMap<RunId, KeptRun>,
     told: VecDeque<Told>,
     subscriptions: Vec<Subscription>,
     next: u64,
@@ -258,7 +261,7 @@ fn a_run_makes_way_when_its_edits_have_outgrown_it() {
         };
         server.change(&step, &mut kept);
     }
-    let bytes = |(base, edits): &(Vec<u8>, Vec<(Edit, Vec<u8>)>)| {
+    let bytes = |(base, edits): &KeptRun| {
         assert!(base.len() < 2_000);
         edits
             .iter()

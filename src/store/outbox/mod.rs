@@ -9,9 +9,12 @@
 //! told only where it is asked for, is kept as its document.
 //!
 //! A member's event carries the whole list of members, which may have 100 KB, and its channel may have hundreds of them a
-//! second. So lists are kept as *runs*: a base, and the edits that were made to it since. An event names its run and how
-//! many edits have gone before, which rebuilds its list exactly. A run that has grown as large as its base makes way for
-//! a new one; the first event of the new one *ends* the old one, which means that it goes when that event is trimmed.
+//! second. So a list is kept as a place in a log: a *run* begins with a whole list, and edits follow. Which of these a
+//! change writes is decided above. Here they are stored, a list is made of them for whoever reads, and a run is removed
+//! with the event that *ends* it.
+//!
+//! - `write`: how events get into a change; [`OutboxWriter`]: how they get into a batch
+//! - `read`: events by position, and what may be trimmed; `lists`: member lists made anew
 
 mod lists;
 mod read;
