@@ -35,6 +35,8 @@
 //! is told something may rely on it.
 
 pub mod auth;
+#[cfg(test)]
+mod bytes;
 pub mod cli;
 pub mod config;
 pub mod events;

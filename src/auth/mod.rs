@@ -19,6 +19,8 @@
 //! connection or subscription, and [`Permissions`] puts the two together to answer what is allowed.
 
 mod algorithm;
+#[cfg(test)]
+mod bytes;
 mod channels_claim;
 mod claims;
 mod error;

@@ -11,6 +11,8 @@
 //! directory, any other from the working directory. `${CREDENTIALS_DIRECTORY}` is expanded in paths. Durations are a
 //! number and a unit (`500ms`, `10s`, `5m`, `2h`, `1d`); sizes are bytes, or text such as `"32MiB"`.
 
+#[cfg(test)]
+mod bytes;
 mod declare;
 mod error;
 mod findings;

@@ -200,7 +200,8 @@ fn env_path(name: &str) -> Option<Vec<String>> {
     if rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_") {
         return None;
     }
-    Some(rest.split("__").map(str::to_ascii_lowercase).collect())
+    // No key has more than two names before its own. One that goes on is unknown, and told without a table for each dot.
+    Some(rest.splitn(4, "__").map(str::to_ascii_lowercase).collect())
 }
 
 /// Sets a value, over whatever was there.

@@ -66,7 +66,7 @@ pub(super) const COUNT: Unit = Unit {
 
 impl Unit {
     /// Reads a number. White space around it and before its suffix is allowed.
-    fn read(&self, text: &str) -> Option<u64> {
+    pub(super) fn read(&self, text: &str) -> Option<u64> {
         let text = text.trim();
         let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
         let suffix = text.strip_prefix(digits)?.trim_start();

@@ -12,6 +12,8 @@
 //! - `error`: the codes of refusals
 //! - `close`: why a connection is closed
 
+#[cfg(test)]
+mod bytes;
 mod close;
 mod error;
 pub mod event_out;

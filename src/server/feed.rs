@@ -96,7 +96,7 @@ fn wanted(request: &Request<Incoming>) -> Result<Wanted, Refusal> {
 }
 
 /// Where an id says to begin; `None` where it is empty.
-fn start(id: &str) -> Result<Option<FeedStart>, Refusal> {
+pub(super) fn start(id: &str) -> Result<Option<FeedStart>, Refusal> {
     Ok(match id {
         "" => None,
         "0" => Some(FeedStart::Oldest),

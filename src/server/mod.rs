@@ -19,6 +19,8 @@ mod admin;
 mod answer;
 mod arrival;
 mod body;
+#[cfg(test)]
+mod bytes;
 mod client_api;
 mod deadlines;
 mod descriptors;
@@ -46,7 +48,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;

@@ -134,7 +134,7 @@ async fn publish_message(
     Ok(accepted(eager.then_some(id), &channel, &event))
 }
 
-fn deduplication_id<'a>(object: &Object<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub(super) fn deduplication_id<'a>(object: &Object<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
     // An empty one is none.
     let id = object
         .string("deduplicationId")?
@@ -332,7 +332,7 @@ fn kick(shared: &Shared, id: &str) -> Answer {
 }
 
 /// A segment of a path, decoded.
-fn decode_segment(segment: &str) -> Option<String> {
+pub(super) fn decode_segment(segment: &str) -> Option<String> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .ok()

@@ -92,7 +92,7 @@ pub(super) fn read_all(engine: &dyn Engine) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn read(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+pub(super) fn read(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     match key.first() {
         Some(&tag::CONNECTION) => decode::<ConnectionRecord>("connection", value).map(drop),
         Some(&tag::SUBSCRIPTION) => {

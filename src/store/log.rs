@@ -60,7 +60,7 @@ fn fill(log: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 }
 
 /// The last commit in a segment, 0 where it has none; `None` where this is no segment.
-fn last_commit(segment: &[u8]) -> Option<u64> {
+pub(super) fn last_commit(segment: &[u8]) -> Option<u64> {
     let (checksum, rest) = segment.split_first_chunk::<4>()?;
     let checked = rest.get(..SEGMENT_HEADER - 4)?;
     if u32::from_le_bytes(*checksum) != !crc32(&[checked]) {
@@ -177,6 +177,13 @@ fn crc32(parts: &[&[u8]]) -> u32 {
         let entry = TABLE.get((sum as u8 ^ byte) as usize);
         entry.copied().unwrap_or_default() ^ (sum >> 8)
     })
+}
+
+/// The header of a message or segment, with the checksum of both.
+#[cfg(test)]
+pub(super) fn sealed(body: &[u8], header: &[u8]) -> Vec<u8> {
+    let sum = !crc32(&[body, header]);
+    [&sum.to_le_bytes(), header].concat()
 }
 
 #[cfg(test)]

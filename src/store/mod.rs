@@ -11,6 +11,8 @@
 //! FORMAT.md has every key and record. Values are MessagePack with named fields: an unknown field is ignored and a missing
 //! one has a default. All keyspaces share one tree under a leading tag, because sled makes a batch atomic within one tree.
 
+#[cfg(test)]
+mod bytes;
 mod changes;
 mod committer;
 mod contain;

@@ -80,18 +80,26 @@ impl Inner {
             keys::run_edit(channel, run, list.edits + 1)..=keys::run_edit(channel, run, at.edits);
         for entry in self.engine.range(edits) {
             let edit: EditRecord = decode("list", &entry?.1)?;
-            let (from, cut) = (edit.at as usize, edit.cut as usize);
-            if from.saturating_add(cut) > list.text.len() {
+            if !edited(&mut list.text, edit) {
                 return Err(StoreError::Record {
                     keyspace: "list",
                     detail: format!("an edit of `{channel}` does not fit"),
                 });
             }
-            list.text.splice(from..from + cut, edit.put.into_vec());
             list.edits += 1;
         }
         Ok((list.edits == at.edits).then(|| Arc::new(list)))
     }
+}
+
+/// Makes an edit, if it fits.
+pub(in crate::store) fn edited(list: &mut Vec<u8>, edit: EditRecord) -> bool {
+    let (from, to) = (edit.at, edit.at.saturating_add(edit.cut));
+    let fits = to <= list.len() as u64;
+    if fits {
+        list.splice(from as usize..to as usize, edit.put.into_vec());
+    }
+    fits
 }
 
 impl Lists {

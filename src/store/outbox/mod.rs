@@ -31,6 +31,8 @@ use super::{Changes, StoreError, keys, pages};
 use crate::protocol::{EventKind, EventKinds};
 
 pub(super) use lists::Lists;
+#[cfg(test)]
+pub(super) use lists::edited;
 pub use write::Occasion;
 
 /// How many sequences a start leaves out after a run in periodic durability. What such a run told last may be lost with a
