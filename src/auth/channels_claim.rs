@@ -1,328 +1,200 @@
 //! Reading the `channels` claim: every pattern and directive checked, then packed into [`Grants`] (PROTOCOL.md, section 2).
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde::Deserialize;
-use serde::de::SeqAccess;
-
-use super::error::{Path, TokenError};
+use super::claims::{date, flag};
+use super::error::TokenError;
 use super::grants::{
     ChannelDetails, ChannelGrant, Flags, Grants, Rule, RuleDetails, channel, message, storage,
 };
 use super::pattern::{Expressions, Kind, Pattern};
-use super::read::{Entries, FromClaim, Integer, NumericDate, Object, Read, strings};
-use crate::protocol::names;
+use crate::protocol::{Field, MAX_KEEP_SECONDS, names};
 
-/// The longest time a message or storage entry may be asked to be kept, in seconds (a hundred years).
-const MAX_STORE_SECONDS: i64 = 3_155_695_200;
+const DIRECTIVES: &str = "an object of directives";
 
-/// The claim as read.
-pub(super) type RawGrants<'a> = Read<Entries<'a, Object<RawChannel<'a>>>>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawChannel<'a> {
-    #[serde(default)]
-    subscribe: Read<bool>,
-    #[serde(default)]
-    auto_subscribe: Read<bool>,
-    #[serde(default, borrow)]
-    alias: Read<Cow<'a, str>>,
-    #[serde(default)]
-    get_info: Read<bool>,
-    #[serde(default)]
-    history_start: Read<NumericDate>,
-    #[serde(default)]
-    omit_from_sub_count: Read<bool>,
-    #[serde(default)]
-    umd_update: Read<bool>,
-    #[serde(default, borrow)]
-    messages: Read<Entries<'a, Object<RawMessage<'a>>>>,
-    #[serde(default, borrow)]
-    storage: Read<Entries<'a, Object<RawStorage>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawMessage<'a> {
-    #[serde(default)]
-    publish: Read<bool>,
-    #[serde(default)]
-    broadcast: Read<bool>,
-    #[serde(default)]
-    echo: Read<bool>,
-    #[serde(default)]
-    emit_pub_sub_event: Read<bool>,
-    #[serde(default, borrow)]
-    react: Read<RawReact<'a>>,
-    #[serde(default)]
-    schedule_before: Read<NumericDate>,
-    #[serde(default)]
-    store: Read<Integer>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawStorage {
-    #[serde(default)]
-    get: Read<bool>,
-    #[serde(default)]
-    set: Read<bool>,
-    #[serde(default)]
-    observe: Read<bool>,
-    #[serde(default)]
-    emit_pub_sub_event: Read<bool>,
-    #[serde(default)]
-    schedule_before: Read<NumericDate>,
-    #[serde(default)]
-    store: Read<Integer>,
-}
-
-enum RawReact<'a> {
-    Any(bool),
-    Only(Vec<Cow<'a, str>>),
-}
-
-impl<'de: 'a, 'a> FromClaim<'de> for RawReact<'a> {
-    fn from_bool(value: bool) -> Option<Self> {
-        Some(Self::Any(value))
-    }
-    fn from_array<A: SeqAccess<'de>>(array: A) -> Result<Option<Self>, A::Error> {
-        Ok(strings(array)?.map(Self::Only))
-    }
-}
+const CHANNEL_FLAGS: [(u8, &str); 5] = [
+    (channel::SUBSCRIBE, "subscribe"),
+    (channel::AUTO_SUBSCRIBE, "autoSubscribe"),
+    (channel::GET_INFO, "getInfo"),
+    (channel::OMIT_FROM_SUB_COUNT, "omitFromSubCount"),
+    (channel::UMD_UPDATE, "umdUpdate"),
+];
+const MESSAGE_FLAGS: [(u8, &str); 4] = [
+    (message::PUBLISH, "publish"),
+    (message::BROADCAST, "broadcast"),
+    (message::ECHO, "echo"),
+    (message::EMIT, "emitPubSubEvent"),
+];
+const STORAGE_FLAGS: [(u8, &str); 4] = [
+    (storage::GET, "get"),
+    (storage::SET, "set"),
+    (storage::OBSERVE, "observe"),
+    (storage::EMIT, "emitPubSubEvent"),
+];
 
 impl Grants {
     /// Checks and packs the claim.
     pub(super) fn from_claim(
-        claim: RawGrants<'_>,
+        claim: Field<'_, '_>,
         expressions: &mut Expressions<'_>,
     ) -> Result<Self, TokenError> {
-        let path = Path::Claim("channels");
-        let entries = path
-            .get(claim, "an object of channel patterns")?
-            .map(|Entries(entries)| entries)
-            .unwrap_or_default();
-        let mut channels = Vec::with_capacity(entries.len());
-        for (pattern, directives) in entries {
-            channels.push(channel_grant(&path, &pattern, directives, expressions)?);
-        }
-        check_names(&path, &channels)?;
+        let channels = claim
+            .entries("an object of channel patterns")?
+            .iter()
+            .map(|(pattern, value)| {
+                channel_grant(claim.entry(pattern, Some(value)), pattern, expressions)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        check_names(claim, &channels)?;
         Ok(Self::new(channels))
     }
 }
 
-const DIRECTIVES: &str = "an object of directives";
-
 fn channel_grant(
-    channels: &Path<'_>,
+    claim: Field<'_, '_>,
     pattern: &str,
-    directives: Read<Object<RawChannel<'_>>>,
     expressions: &mut Expressions<'_>,
 ) -> Result<ChannelGrant, TokenError> {
-    let path = channels.key(pattern);
-    let parsed = Pattern::parse(pattern, Kind::Channel, expressions)
-        .map_err(|expected| path.invalid(expected))?;
     let mut grant = ChannelGrant {
-        pattern: parsed,
+        pattern: self::pattern(claim, pattern, Kind::Channel, expressions)?,
         flags: Flags::default(),
         details: None,
         messages: Box::default(),
         storage: Box::default(),
     };
-    let Some(Object(raw)) = path.get(directives, DIRECTIVES)? else {
+    let Some(directives) = claim.object(DIRECTIVES)? else {
         return Ok(grant);
     };
-    // These two are for exact names; on a pattern nothing is read of them.
-    let (auto_subscribe, alias) = match grant.pattern.exact() {
-        Some(_) => (
-            raw.auto_subscribe,
-            self::alias(&path.field("alias"), raw.alias)?,
-        ),
-        None => (Read::Absent, None),
+    // An alias and `autoSubscribe` are for exact names; on a pattern nothing is read of them.
+    let is_exact = grant.pattern.exact().is_some();
+    let alias = match is_exact {
+        true => alias(directives.field("alias"))?,
+        false => None,
     };
-    for (bit, name, stated) in [
-        (channel::SUBSCRIBE, "subscribe", raw.subscribe),
-        (channel::AUTO_SUBSCRIBE, "autoSubscribe", auto_subscribe),
-        (channel::GET_INFO, "getInfo", raw.get_info),
-        (
-            channel::OMIT_FROM_SUB_COUNT,
-            "omitFromSubCount",
-            raw.omit_from_sub_count,
-        ),
-        (channel::UMD_UPDATE, "umdUpdate", raw.umd_update),
-    ] {
-        grant.flags.state(bit, path.field(name).flag(stated)?);
+    for (bit, name) in CHANNEL_FLAGS {
+        if is_exact || bit != channel::AUTO_SUBSCRIBE {
+            grant.flags.state(bit, flag(directives.field(name))?);
+        }
     }
-    let history_start = date(&path.field("historyStart"), raw.history_start)?;
+    let history_start = date(directives.field("historyStart"))?;
     if alias.is_some() || history_start.is_some() {
         grant.details = Some(Box::new(ChannelDetails {
             alias,
             history_start,
         }));
     }
-    let messages = path.field("messages");
-    if let Some(Entries(entries)) =
-        messages.get(raw.messages, "an object of event name patterns")?
-    {
-        grant.messages = entries
-            .into_iter()
-            .map(|(pattern, raw)| message_rule(&messages.key(&pattern), &pattern, raw, expressions))
-            .collect::<Result<_, _>>()?;
-    }
-    let storage = path.field("storage");
-    if let Some(Entries(entries)) = storage.get(raw.storage, "an object of storage key patterns")? {
-        grant.storage = entries
-            .into_iter()
-            .map(|(pattern, raw)| storage_rule(&storage.key(&pattern), &pattern, raw, expressions))
-            .collect::<Result<_, _>>()?;
-    }
+    let mut rules = |name, expected, kind| -> Result<_, TokenError> {
+        let claim = directives.field(name);
+        claim
+            .entries(expected)?
+            .iter()
+            .map(|(pattern, value)| {
+                rule(
+                    claim.entry(pattern, Some(value)),
+                    pattern,
+                    kind,
+                    expressions,
+                )
+            })
+            .collect()
+    };
+    grant.messages = rules("messages", "an object of event name patterns", Kind::Event)?;
+    grant.storage = rules(
+        "storage",
+        "an object of storage key patterns",
+        Kind::StorageKey,
+    )?;
     Ok(grant)
 }
 
-fn message_rule(
-    path: &Path<'_>,
+/// The directives of an event or a storage key.
+fn rule(
+    claim: Field<'_, '_>,
     pattern: &str,
-    directives: Read<Object<RawMessage<'_>>>,
+    kind: Kind,
     expressions: &mut Expressions<'_>,
 ) -> Result<Rule, TokenError> {
-    let mut rule = Rule::new(path, pattern, Kind::Event, expressions)?;
-    let Some(Object(raw)) = path.get(directives, DIRECTIVES)? else {
+    const REACT: &str = "true, false or an array of strings";
+    let mut rule = Rule {
+        pattern: self::pattern(claim, pattern, kind, expressions)?,
+        flags: Flags::default(),
+        details: None,
+    };
+    let Some(directives) = claim.object(DIRECTIVES)? else {
         return Ok(rule);
     };
-    rule.state(path, message::PUBLISH, "publish", raw.publish)?;
-    rule.state(path, message::BROADCAST, "broadcast", raw.broadcast)?;
-    rule.state(path, message::ECHO, "echo", raw.echo)?;
-    rule.state(
-        path,
-        message::EMIT,
-        "emitPubSubEvent",
-        raw.emit_pub_sub_event,
-    )?;
-    let react = match path
-        .field("react")
-        .get(raw.react, "true, false or an array of strings")?
-    {
-        Some(RawReact::Only(reactions)) => Some(
-            reactions
-                .into_iter()
-                .map(|reaction| Box::from(&*reaction))
-                .collect(),
-        ),
-        Some(RawReact::Any(any)) => {
-            rule.flags.state(message::REACT, Some(any));
-            None
+    let is_event = kind == Kind::Event;
+    for (bit, name) in if is_event {
+        MESSAGE_FLAGS
+    } else {
+        STORAGE_FLAGS
+    } {
+        rule.flags.state(bit, flag(directives.field(name))?);
+    }
+    let mut details = RuleDetails::default();
+    let react = directives.field("react");
+    if is_event && react.is_array() {
+        let reactions = react.texts(REACT)?;
+        details.react =
+            reactions.map(|texts| texts.iter().map(|text| Box::from(&**text)).collect());
+    } else if is_event {
+        rule.flags.state(message::REACT, react.flag(REACT)?);
+    }
+    details.store = store(directives.field("store"), is_event)?;
+    details.schedule_before = date(directives.field("scheduleBefore"))?;
+    let any =
+        details.react.is_some() || details.schedule_before.is_some() || details.store.is_some();
+    rule.details = any.then(|| Box::new(details));
+    Ok(rule)
+}
+
+fn pattern(
+    claim: Field<'_, '_>,
+    pattern: &str,
+    kind: Kind,
+    expressions: &mut Expressions<'_>,
+) -> Result<Pattern, TokenError> {
+    Pattern::parse(pattern, kind, expressions)
+        .map_err(|expected| TokenError::invalid(claim, expected))
+}
+
+/// How long something is kept. Of a message 0 says that it is not; a storage entry that is not kept is none.
+fn store(store: Field<'_, '_>, may_be_none: bool) -> Result<Option<i64>, TokenError> {
+    let expected = match may_be_none {
+        true => "whole seconds: 0 (do not keep), -1 (for ever) or 1 to 3,155,695,200",
+        false => "whole seconds: -1 (for ever) or 1 to 3,155,695,200",
+    };
+    match store.integer(expected)? {
+        Some(0) if !may_be_none => Err(TokenError::invalid(store, expected)),
+        Some(seconds) if !(-1..=MAX_KEEP_SECONDS).contains(&seconds) => {
+            Err(TokenError::invalid(store, expected))
         }
-        None => None,
-    };
-    let store = path.field("store");
-    const STORE: &str = "whole seconds: 0 (do not keep), -1 (for ever) or 1 to 3,155,695,200";
-    let seconds = store.get(raw.store, STORE)?.map(|Integer(seconds)| seconds);
-    if seconds.is_some_and(|seconds| !(-1..=MAX_STORE_SECONDS).contains(&seconds)) {
-        return Err(store.invalid(STORE));
-    }
-    rule.detail(RuleDetails {
-        react,
-        schedule_before: date(&path.field("scheduleBefore"), raw.schedule_before)?,
-        store: seconds,
-    });
-    Ok(rule)
-}
-
-fn storage_rule(
-    path: &Path<'_>,
-    pattern: &str,
-    directives: Read<Object<RawStorage>>,
-    expressions: &mut Expressions<'_>,
-) -> Result<Rule, TokenError> {
-    let mut rule = Rule::new(path, pattern, Kind::StorageKey, expressions)?;
-    let Some(Object(raw)) = path.get(directives, DIRECTIVES)? else {
-        return Ok(rule);
-    };
-    rule.state(path, storage::GET, "get", raw.get)?;
-    rule.state(path, storage::SET, "set", raw.set)?;
-    rule.state(path, storage::OBSERVE, "observe", raw.observe)?;
-    rule.state(
-        path,
-        storage::EMIT,
-        "emitPubSubEvent",
-        raw.emit_pub_sub_event,
-    )?;
-    let store = path.field("store");
-    const STORE: &str = "whole seconds: -1 (for ever) or 1 to 3,155,695,200";
-    let seconds = store.get(raw.store, STORE)?.map(|Integer(seconds)| seconds);
-    if seconds.is_some_and(|seconds| seconds == 0 || !(-1..=MAX_STORE_SECONDS).contains(&seconds)) {
-        return Err(store.invalid(STORE));
-    }
-    rule.detail(RuleDetails {
-        react: None,
-        schedule_before: date(&path.field("scheduleBefore"), raw.schedule_before)?,
-        store: seconds,
-    });
-    Ok(rule)
-}
-
-impl Rule {
-    fn new(
-        path: &Path<'_>,
-        pattern: &str,
-        kind: Kind,
-        expressions: &mut Expressions<'_>,
-    ) -> Result<Self, TokenError> {
-        Ok(Self {
-            pattern: Pattern::parse(pattern, kind, expressions)
-                .map_err(|expected| path.invalid(expected))?,
-            flags: Flags::default(),
-            details: None,
-        })
-    }
-
-    fn state(
-        &mut self,
-        path: &Path<'_>,
-        bit: u8,
-        name: &'static str,
-        stated: Read<bool>,
-    ) -> Result<(), TokenError> {
-        self.flags.state(bit, path.field(name).flag(stated)?);
-        Ok(())
-    }
-
-    fn detail(&mut self, details: RuleDetails) {
-        let any =
-            details.react.is_some() || details.schedule_before.is_some() || details.store.is_some();
-        self.details = any.then(|| Box::new(details));
+        seconds => Ok(seconds),
     }
 }
 
-fn date(path: &Path<'_>, date: Read<NumericDate>) -> Result<Option<i64>, TokenError> {
-    Ok(path
-        .get(date, "a NumericDate (seconds since 1970)")?
-        .map(|NumericDate(seconds)| seconds))
-}
-
-fn alias(path: &Path<'_>, alias: Read<Cow<'_, str>>) -> Result<Option<Box<str>>, TokenError> {
-    let Some(alias) = path.get(alias, "a string")? else {
-        return Ok(None);
-    };
-    if names::check_channel(&alias).is_err() {
-        return Err(path.invalid(
+fn alias(alias: Field<'_, '_>) -> Result<Option<Box<str>>, TokenError> {
+    match alias.text("a string")? {
+        Some(name) if names::check_channel(&name).is_err() => Err(TokenError::invalid(
+            alias,
             "a channel name of 1 to 256 characters, none of * # , space or control characters",
-        ));
+        )),
+        name => Ok(name.map(|name| Box::from(&*name))),
     }
-    Ok(Some(Box::from(&*alias)))
 }
 
 /// Refuses a channel that is named twice, and an alias that is not its channel's alone.
-fn check_names(path: &Path<'_>, channels: &[ChannelGrant]) -> Result<(), TokenError> {
+fn check_names(claim: Field<'_, '_>, channels: &[ChannelGrant]) -> Result<(), TokenError> {
     if channels.len() < 2 && channels.iter().all(|grant| grant.alias().is_none()) {
         return Ok(());
     }
     let mut names = HashSet::with_capacity(channels.len());
     for name in channels.iter().filter_map(|grant| grant.pattern.exact()) {
         if !names.insert(name) {
-            return Err(path.key(name).invalid("each channel only once"));
+            return Err(TokenError::invalid(
+                claim.entry(name, None),
+                "each channel only once",
+            ));
         }
     }
     for grant in channels {
@@ -330,10 +202,11 @@ fn check_names(path: &Path<'_>, channels: &[ChannelGrant]) -> Result<(), TokenEr
             continue;
         };
         if !names.insert(alias) {
-            return Err(path
-                .key(name)
-                .field("alias")
-                .invalid("a name that is no channel and no other alias of this token"));
+            let expected = "a name that is no channel and no other alias of this token";
+            return Err(TokenError::invalid(
+                format_args!("{}.alias", claim.entry(name, None)),
+                expected,
+            ));
         }
     }
     Ok(())

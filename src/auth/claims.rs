@@ -3,19 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::channels_claim::RawGrants;
-use super::error::{Path, TokenError};
+use super::error::TokenError;
 use super::grants::Grants;
 use super::pattern::Expressions;
-use super::read::{Integer, NumericDate, Object, Read, Strings};
 use crate::protocol::names::has_at_most;
-use crate::protocol::{Json, Limits};
+use crate::protocol::{Field, Json, Limits, Misfit, Object};
 
 /// The longest `jti` of a single-use token, in characters: each is remembered in the database until the token expires.
 const MAX_JTI_CHARACTERS: usize = 256;
+
+const DATE: &str = "a NumericDate (seconds since 1970)";
 
 /// What a verified token says.
 #[derive(Debug)]
@@ -84,96 +81,79 @@ pub(super) struct Expectations {
     pub(super) limits: Limits,
 }
 
-/// The claims as read. `iat` is not among them, for it changes nothing; nor is anything unknown.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawClaims<'a> {
-    #[serde(default)]
-    exp: Read<NumericDate>,
-    #[serde(default)]
-    nbf: Read<NumericDate>,
-    #[serde(default, borrow)]
-    aud: Read<Strings<'a>>,
-    #[serde(default, borrow)]
-    iss: Read<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    scope: Read<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    jti: Read<Cow<'a, str>>,
-    #[serde(default)]
-    single_use: Read<bool>,
-    #[serde(default, borrow)]
-    uid: Read<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    umd: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    connection_id: Read<Cow<'a, str>>,
-    #[serde(default)]
-    keep_alive: Read<bool>,
-    #[serde(default)]
-    heartbeat_timeout: Read<Integer>,
-    #[serde(default)]
-    umd_update: Read<bool>,
-    #[serde(default)]
-    umd_propagate: Read<bool>,
-    #[serde(default, borrow)]
-    channels: RawGrants<'a>,
-}
-
 impl Claims {
-    /// Reads the payload of a token whose signature is good.
+    /// Reads the payload of a token whose signature is good. `iat` is not looked at, nor is anything unknown.
     pub(super) fn from_payload(
         payload: &[u8],
         now: i64,
         expected: &Expectations,
         mut expressions: Expressions<'_>,
     ) -> Result<Self, TokenError> {
-        let raw = match serde_json::from_slice::<Read<Object<RawClaims<'_>>>>(payload) {
-            Ok(Read::Is(Object(raw))) => raw,
-            _ => {
-                return Err(TokenError::Malformed(
-                    "its claims are no JSON object, or it names one twice",
-                ));
-            }
-        };
-        let expires_at = check_time(raw.exp, raw.nbf, now)?;
-        check_origin(raw.aud, raw.iss, expected)?;
+        let payload = std::str::from_utf8(payload).map_err(|_| TokenError::NO_CLAIMS)?;
+        let claims = Object::read(payload).map_err(|_| TokenError::NO_CLAIMS)?;
+        let flag = |name| Ok::<_, TokenError>(flag(claims.field(name))?.unwrap_or(false));
+        let expires_at = check_time(&claims, now)?;
+        check_origin(&claims, expected)?;
 
-        let uid = uid(raw.uid, &expected.limits)?;
-        let connection_id = text("connectionId", raw.connection_id)?;
+        let uid = uid(claims.field("uid"), &expected.limits)?;
+        let connection_id = text(&claims, "connectionId")?;
         let names_connection =
             connection_id.is_some() || uid.as_ref().is_some_and(|uid| !uid.is_empty());
         Ok(Self {
-            scopes: scopes(raw.scope, names_connection)?,
+            scopes: scopes(&claims, names_connection)?,
             expires_at,
-            single_use: single_use(raw.single_use, raw.jti)?,
+            single_use: single_use(&claims, flag)?,
             uid,
-            umd: umd(raw.umd, &expected.limits)?,
+            umd: umd(claims.field("umd"), &expected.limits)?,
             connection_id: connection_id.map(|id| Box::from(&*id)),
-            keep_alive: flag("keepAlive", raw.keep_alive)?,
-            heartbeat_timeout: heartbeat_timeout(raw.heartbeat_timeout)?,
-            umd_update: flag("umdUpdate", raw.umd_update)?,
-            umd_propagate: flag("umdPropagate", raw.umd_propagate)?,
-            grants: Arc::new(Grants::from_claim(raw.channels, &mut expressions)?),
+            keep_alive: flag("keepAlive")?,
+            heartbeat_timeout: heartbeat_timeout(claims.field("heartbeatTimeout"))?,
+            umd_update: flag("umdUpdate")?,
+            umd_propagate: flag("umdPropagate")?,
+            grants: Arc::new(Grants::from_claim(
+                claims.field("channels"),
+                &mut expressions,
+            )?),
         })
     }
 }
 
+/// A claim or directive that says yes or no.
+pub(super) fn flag(field: Field<'_, '_>) -> Result<Option<bool>, Misfit> {
+    field.flag("true or false")
+}
+
+/// A NumericDate (RFC 7519): seconds since 1970, possibly with a fraction.
+///
+/// Rounded up to the next whole second. For a whole `now`, `now < t` and `now >= t` then say the same as before.
+pub(super) fn date(field: Field<'_, '_>) -> Result<Option<i64>, Misfit> {
+    field.read(DATE, |text| {
+        let whole = serde_json::from_str::<i64>(text).ok();
+        // The cast saturates, so what is absurdly far away stays so.
+        let rounded_up = || Some(serde_json::from_str::<f64>(text).ok()?.ceil() as i64);
+        whole.or_else(rounded_up)
+    })
+}
+
+fn text<'a>(
+    claims: &Object<'a, '_>,
+    name: &'static str,
+) -> Result<Option<Cow<'a, str>>, TokenError> {
+    Ok(claims.field(name).text("a string")?)
+}
+
 /// `exp` and `nbf`, without leeway: usable while `nbf <= now < exp`.
-fn check_time(exp: Read<NumericDate>, nbf: Read<NumericDate>, now: i64) -> Result<i64, TokenError> {
-    const DATE: &str = "a NumericDate (seconds since 1970)";
-    let path = Path::Claim("exp");
-    let Some(NumericDate(exp)) = path.get(exp, DATE)? else {
-        return Err(path.invalid(DATE));
-    };
-    let nbf = Path::Claim("nbf").get(nbf, DATE)?;
+fn check_time(claims: &Object<'_, '_>, now: i64) -> Result<i64, TokenError> {
+    let exp = claims.field("exp");
+    let exp = date(exp)?.ok_or_else(|| exp.missing(DATE))?;
+    let nbf = date(claims.field("nbf"))?;
     if now >= exp {
         return Err(TokenError::Expired {
             seconds: now.abs_diff(exp),
         });
     }
     match nbf {
-        Some(NumericDate(nbf)) if now < nbf => Err(TokenError::NotYetValid {
+        Some(nbf) if now < nbf => Err(TokenError::NotYetValid {
             seconds: now.abs_diff(nbf),
         }),
         _ => Ok(exp),
@@ -181,15 +161,16 @@ fn check_time(exp: Read<NumericDate>, nbf: Read<NumericDate>, now: i64) -> Resul
 }
 
 /// `aud` and `iss`, where the configuration names one.
-fn check_origin(
-    aud: Read<Strings<'_>>,
-    iss: Read<Cow<'_, str>>,
-    expected: &Expectations,
-) -> Result<(), TokenError> {
-    let aud = Path::Claim("aud").get(aud, "a string or an array of strings")?;
-    let iss = text("iss", iss)?;
+fn check_origin(claims: &Object<'_, '_>, expected: &Expectations) -> Result<(), TokenError> {
+    const AUD: &str = "a string or an array of strings";
+    let aud = claims.field("aud");
+    let aud = match aud.is_array() {
+        true => aud.texts(AUD)?.unwrap_or_default(),
+        false => aud.text(AUD)?.into_iter().collect(),
+    };
+    let iss = text(claims, "iss")?;
     if let Some(audience) = &expected.audience
-        && !aud.is_some_and(|aud| aud.contains(audience))
+        && !aud.iter().any(|aud| aud == audience)
     {
         return Err(TokenError::AudienceMismatch);
     }
@@ -201,23 +182,10 @@ fn check_origin(
     Ok(())
 }
 
-fn text<'a>(
-    claim: &'static str,
-    read: Read<Cow<'a, str>>,
-) -> Result<Option<Cow<'a, str>>, TokenError> {
-    Path::Claim(claim).get(read, "a string")
-}
-
-fn flag(claim: &'static str, read: Read<bool>) -> Result<bool, TokenError> {
-    Ok(Path::Claim(claim).flag(read)?.unwrap_or(false))
-}
-
-fn scopes(scope: Read<Cow<'_, str>>, names_connection: bool) -> Result<Scopes, TokenError> {
+fn scopes(claims: &Object<'_, '_>, names_connection: bool) -> Result<Scopes, TokenError> {
     const SCOPE: &str = "a space-separated string of connect, subscribe or umd";
-    let path = Path::Claim("scope");
-    let Some(scope) = path.get(scope, SCOPE)? else {
-        return Err(path.invalid(SCOPE));
-    };
+    let scope = claims.field("scope");
+    let scope = scope.text(SCOPE)?.ok_or_else(|| scope.missing(SCOPE))?;
     let mut scopes = Scopes::default();
     for word in scope.split(' ') {
         match word {
@@ -229,7 +197,8 @@ fn scopes(scope: Read<Cow<'_, str>>, names_connection: bool) -> Result<Scopes, T
     }
     if (scopes.subscribe || scopes.umd) && !names_connection {
         if !scopes.connect {
-            return Err(Path::Claim("connectionId").invalid(
+            return Err(TokenError::invalid(
+                "connectionId",
                 "this claim or uid, to name the connection that a subscribe or umd token is for",
             ));
         }
@@ -240,53 +209,51 @@ fn scopes(scope: Read<Cow<'_, str>>, names_connection: bool) -> Result<Scopes, T
 }
 
 fn single_use(
-    single_use: Read<bool>,
-    jti: Read<Cow<'_, str>>,
+    claims: &Object<'_, '_>,
+    flag: impl Fn(&'static str) -> Result<bool, TokenError>,
 ) -> Result<Option<Box<str>>, TokenError> {
-    let jti = text("jti", jti)?;
-    if !flag("singleUse", single_use)? {
+    let jti = text(claims, "jti")?;
+    if !flag("singleUse")? {
         return Ok(None);
     }
-    match jti {
-        Some(jti) if !jti.is_empty() && has_at_most(&jti, MAX_JTI_CHARACTERS) => {
-            Ok(Some(Box::from(&*jti)))
+    jti.filter(|jti| !jti.is_empty() && has_at_most(jti, MAX_JTI_CHARACTERS))
+        .map(|jti| Some(Box::from(&*jti)))
+        .ok_or_else(|| {
+            let expected = "a string of 1 to 256 characters, because singleUse is true";
+            TokenError::invalid("jti", expected)
+        })
+}
+
+fn uid(uid: Field<'_, '_>, limits: &Limits) -> Result<Option<Arc<str>>, TokenError> {
+    match uid.text("a string")? {
+        Some(text) if !limits.allow_uid(&text) => {
+            let expected = format!("at most {} characters", limits.uid_characters);
+            Err(TokenError::invalid(uid, expected))
         }
-        _ => Err(Path::Claim("jti")
-            .invalid("a string of 1 to 256 characters, because singleUse is true")),
+        text => Ok(text.map(|text| Arc::from(&*text))),
     }
 }
 
-fn uid(uid: Read<Cow<'_, str>>, limits: &Limits) -> Result<Option<Arc<str>>, TokenError> {
-    match text("uid", uid)? {
-        Some(uid) if !limits.allow_uid(&uid) => {
-            Err(Path::Claim("uid").invalid(format!("at most {} characters", limits.uid_characters)))
-        }
-        uid => Ok(uid.map(|uid| Arc::from(&*uid))),
+fn umd(umd: Field<'_, '_>, limits: &Limits) -> Result<Option<Json>, TokenError> {
+    let Some(raw) = umd.raw() else {
+        return Ok(None);
+    };
+    let json = Json::from_raw(raw).map_err(|error| {
+        let expected = format!("JSON that others can read, but it is {error}");
+        TokenError::invalid(umd, expected)
+    })?;
+    if !limits.allow_umd(&json) {
+        let expected = format!("at most {} bytes of compact JSON", limits.umd_bytes);
+        return Err(TokenError::invalid(umd, expected));
     }
+    Ok(Some(json))
 }
 
-fn umd(umd: Option<&RawValue>, limits: &Limits) -> Result<Option<Json>, TokenError> {
-    let Some(raw) = umd else { return Ok(None) };
-    let path = Path::Claim("umd");
-    let umd = Json::from_raw(raw)
-        .map_err(|error| path.invalid(format!("JSON that others can read, but it is {error}")))?;
-    if !limits.allow_umd(&umd) {
-        return Err(path.invalid(format!(
-            "at most {} bytes of compact JSON",
-            limits.umd_bytes
-        )));
-    }
-    Ok(Some(umd))
-}
-
-fn heartbeat_timeout(timeout: Read<Integer>) -> Result<Option<u16>, TokenError> {
+fn heartbeat_timeout(timeout: Field<'_, '_>) -> Result<Option<u16>, TokenError> {
     const TIMEOUT: &str = "a whole number of seconds from 5 to 600";
-    let path = Path::Claim("heartbeatTimeout");
-    match path.get(timeout, TIMEOUT)? {
+    match timeout.integer(TIMEOUT)?.map(u16::try_from) {
         None => Ok(None),
-        Some(Integer(seconds)) => match u16::try_from(seconds) {
-            Ok(seconds @ 5..=600) => Ok(Some(seconds)),
-            _ => Err(path.invalid(TIMEOUT)),
-        },
+        Some(Ok(seconds @ 5..=600)) => Ok(Some(seconds)),
+        _ => Err(TokenError::invalid(timeout, TIMEOUT)),
     }
 }

@@ -1,12 +1,9 @@
-//! Why a token is refused, and how a claim is named in saying so.
+//! Why a token is refused.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use super::read::Read;
-
-/// How much of an author's own name for a channel or event is repeated in a message.
-const QUOTED_CHARACTERS: usize = 64;
+use crate::protocol::Misfit;
 
 /// Why a token is refused. Nothing of the token is quoted but the name of the claim that is wrong, and that only once
 /// the signature is known to be good.
@@ -47,6 +44,19 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    pub(super) const NO_CLAIMS: Self =
+        Self::Malformed("its claims are no JSON object, or it names one twice");
+
+    pub(super) fn invalid(
+        claim: impl fmt::Display,
+        expected: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::ClaimInvalid {
+            claim: claim.to_string(),
+            expected: expected.into(),
+        }
+    }
+
     /// The stable code, for clients and logs.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -61,61 +71,13 @@ impl TokenError {
     }
 }
 
-/// Where in the claims we are. It is only written out when something is wrong there.
-#[derive(Clone, Copy)]
-pub(super) enum Path<'a> {
-    /// A claim of the token.
-    Claim(&'static str),
-    /// A directive.
-    Field(&'a Path<'a>, &'static str),
-    /// A pattern of the author's.
-    Key(&'a Path<'a>, &'a str),
-}
-
-impl<'a> Path<'a> {
-    pub(super) fn field(&'a self, name: &'static str) -> Self {
-        Self::Field(self, name)
-    }
-
-    pub(super) fn key(&'a self, key: &'a str) -> Self {
-        Self::Key(self, key)
-    }
-
-    pub(super) fn invalid(&self, expected: impl Into<Cow<'static, str>>) -> TokenError {
-        TokenError::ClaimInvalid {
-            claim: self.to_string(),
-            expected: expected.into(),
-        }
-    }
-
-    /// The value read here, if there is one.
-    pub(super) fn get<T>(
-        &self,
-        read: Read<T>,
-        expected: &'static str,
-    ) -> Result<Option<T>, TokenError> {
-        match read {
-            Read::Absent => Ok(None),
-            Read::Is(value) => Ok(Some(value)),
-            Read::Wrong => Err(self.invalid(expected)),
-        }
-    }
-
-    /// The yes or no read here, if there is one.
-    pub(super) fn flag(&self, read: Read<bool>) -> Result<Option<bool>, TokenError> {
-        self.get(read, "true or false")
-    }
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Claim(name) => f.write_str(name),
-            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
-            Self::Key(parent, key) => match key.char_indices().nth(QUOTED_CHARACTERS) {
-                Some((end, _)) => write!(f, "{parent}[{:?}…]", key.get(..end).unwrap_or_default()),
-                None => write!(f, "{parent}[{key:?}]"),
-            },
+impl From<Misfit> for TokenError {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Missing { path, expected } | Misfit::Wrong { path, expected, .. } => {
+                Self::invalid(path, expected)
+            }
+            Misfit::Broken { .. } => Self::NO_CLAIMS,
         }
     }
 }

@@ -12,7 +12,7 @@
 //! pattern        exact names, wildcards and regular expressions
 //! error          why a token is refused
 //! secret         comparing secrets
-//! read · pem     claims of any type in one pass · key files
+//! pem            key files
 //! ```
 //!
 //! A token goes through [`Verifier::verify`] once. What remains of it is a [`Claims`]; its [`Grants`] stay with the
@@ -29,7 +29,6 @@ mod keys;
 mod pattern;
 mod pem;
 mod permissions;
-mod read;
 mod secret;
 mod signing;
 mod verifier;

@@ -3,37 +3,20 @@
 //! The order matters: the structure and header are looked at first, then the signature, and only when that is good the
 //! claims. Whoever has no key learns nothing but that.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::claims::{Claims, Expectations};
 use super::error::TokenError;
 use super::keys::VerificationKey;
 use super::pattern::KnownExpressions;
-use super::read::{Object, Read};
-use crate::protocol::Limits;
+use crate::protocol::{Limits, Object};
 
 /// Checks tokens against the configured keys, audience and issuer. Shared by all connections.
 pub struct Verifier {
     keys: Vec<VerificationKey>,
     expected: Expectations,
     expressions: KnownExpressions,
-}
-
-/// The JOSE header. What is not here changes nothing.
-#[derive(Deserialize)]
-struct RawHeader<'a> {
-    #[serde(default, borrow)]
-    alg: Read<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    kid: Read<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    typ: Read<Cow<'a, str>>,
-    crit: Option<IgnoredAny>,
 }
 
 impl Verifier {
@@ -95,26 +78,27 @@ impl Verifier {
         let header = URL_SAFE_NO_PAD
             .decode(header)
             .map_err(|_| TokenError::Malformed("its header is not Base64url"))?;
-        let Ok(Read::Is(Object(header))) =
-            serde_json::from_slice::<Read<Object<RawHeader<'_>>>>(&header)
-        else {
-            return Err(TokenError::Malformed("its header is no JSON object"));
+        // What is not asked for here changes nothing.
+        let header = std::str::from_utf8(&header)
+            .ok()
+            .and_then(|header| Object::read(header).ok())
+            .ok_or(TokenError::Malformed("its header is no JSON object"))?;
+        let malformed = |what| move |_| TokenError::Malformed(what);
+        let text = |name| header.field(name).text("a string");
+        let no_alg = TokenError::Malformed("its header has no alg");
+        let Ok(Some(alg)) = text("alg") else {
+            return Err(no_alg);
         };
-        let Read::Is(alg) = header.alg else {
-            return Err(TokenError::Malformed("its header has no alg"));
-        };
-        let kid = match &header.kid {
-            Read::Absent => None,
-            Read::Is(kid) => Some(&**kid),
-            Read::Wrong => return Err(TokenError::Malformed("its header's kid is no string")),
-        };
-        match header.typ {
-            Read::Absent => {}
+        let kid = text("kid").map_err(malformed("its header's kid is no string"))?;
+        let not_jwt = "its header's typ is not JWT";
+        match text("typ").map_err(malformed(not_jwt))? {
             // RFC 7515, section 4.1.9: media types know no case.
-            Read::Is(typ) if typ.eq_ignore_ascii_case("JWT") => {}
-            _ => return Err(TokenError::Malformed("its header's typ is not JWT")),
+            Some(typ) if !typ.eq_ignore_ascii_case("JWT") => {
+                return Err(TokenError::Malformed(not_jwt));
+            }
+            _ => {}
         }
-        if header.crit.is_some() {
+        if header.field("crit").raw().is_some() {
             return Err(TokenError::Malformed(
                 "its header demands an extension (crit), and none is known here",
             ));
@@ -122,7 +106,7 @@ impl Verifier {
         let good = self
             .keys
             .iter()
-            .filter(|key| key.is_candidate(&alg, kid))
+            .filter(|key| key.is_candidate(&alg, kid.as_deref()))
             .any(|key| key.verifies(message.as_bytes(), signature));
         if good {
             Ok(())

@@ -1,9 +1,6 @@
 //! Which stored messages may be listed, and for how long one is kept (sections 2, 5 and 11).
 
-use crate::protocol::MessageId;
-
-/// The longest time to keep a message, in seconds (about a hundred years); longer ones are for ever.
-pub const MAX_KEEP_SECONDS: i64 = 3_155_695_200;
+use crate::protocol::{MAX_KEEP_SECONDS, MessageId};
 
 /// For how long a message is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,5 +6,5 @@
 mod history;
 mod ids;
 
-pub use history::{Keep, MAX_KEEP_SECONDS, Window};
+pub use history::{Keep, Window};
 pub use ids::{Ids, LEASE_MILLIS};

@@ -1,13 +1,13 @@
 //! What the server sends: each frame is encoded once, WebSocket header included, and shared by all its receivers.
 //!
-//! Frames from a server are not masked (RFC 6455, 5.1), so the same bytes serve everybody. The keys of the JSON come in
-//! the order of the protocol, which is why the text is written by hand and not derived from structs.
+//! Frames from a server are not masked (RFC 6455, 5.1), so the same bytes serve everybody.
 
 use bytes::Bytes;
 
 use super::error::Refusal;
 use super::id::MessageId;
-use super::json::{Json, write_string};
+use super::json::Json;
+use super::writer::Writer;
 
 /// The most bytes that a WebSocket header of a server's frame takes.
 const MAX_HEADER: usize = 10;
@@ -106,17 +106,17 @@ impl ReactionEvent {
 
 /// The first frame of every connection (section 1). `expires_at` is RFC 3339 in UTC.
 pub fn connected(connection_id: &str, expires_at: &str, secret: &str, meta: Meta<'_>) -> Frame {
-    Writer::new(256)
-        .text(r#"{"event":"hotsock.connected","data":{"connectionId":"#)
-        .string(connection_id)
-        .text(r#","connectionExpiresAt":"#)
-        .string(expires_at)
-        .text(r#","connectionSecret":"#)
-        .string(secret)
-        .text(r#"},"meta":"#)
-        .meta(None, meta)
-        .text("}")
-        .finish()
+    let mut writer = begin(256);
+    writer
+        .string(
+            r#"{"event":"hotsock.connected","data":{"connectionId":"#,
+            connection_id,
+        )
+        .string(r#","connectionExpiresAt":"#, expires_at)
+        .string(r#","connectionSecret":"#, secret)
+        .who(r#"},"meta":{"#, meta.uid, meta.umd)
+        .text("}}");
+    finish(writer)
 }
 
 /// The answer to a subscribe (sections 3 and 4). `members` is a presence channel's list, already JSON.
@@ -127,57 +127,46 @@ pub fn subscribed(
     members: Option<&[u8]>,
     meta: Meta<'_>,
 ) -> Frame {
-    let mut writer = Writer::new(160 + channel.len() + members.map_or(0, <[u8]>::len));
+    let mut writer = begin(160 + channel.len() + members.map_or(0, <[u8]>::len));
     writer
-        .text(r#"{"event":"hotsock.subscribed","channel":"#)
-        .string(channel)
+        .string(r#"{"event":"hotsock.subscribed","channel":"#, channel)
         .text(r#","data":{"#);
     if auto {
         writer.text(r#""autoSubscribed":true"#);
     }
     if let Some(members) = members {
-        writer
-            .text(if auto {
-                r#","members":"#
-            } else {
-                r#""members":"#
-            })
-            .raw(members);
+        let comma = if auto { "," } else { "" };
+        writer.text(comma).json(r#""members":"#, members);
     }
-    writer
-        .text(r#"},"meta":"#)
-        .meta(alias, meta)
-        .text("}")
-        .finish()
+    writer.text("}");
+    write_meta(&mut writer, alias, meta);
+    finish(writer)
 }
 
 /// The answer to an unsubscribe (section 3): with an alias it has `meta`, without one it has none.
 pub fn unsubscribed(channel: &str, alias: Option<&str>, meta: Meta<'_>) -> Frame {
-    let mut writer = Writer::new(160 + channel.len());
+    let mut writer = begin(160 + channel.len());
     writer
-        .text(r#"{"event":"hotsock.unsubscribed","channel":"#)
-        .string(channel)
+        .string(r#"{"event":"hotsock.unsubscribed","channel":"#, channel)
         .text(r#","data":{}"#);
-    if alias.is_some() {
-        writer.text(r#","meta":"#).meta(alias, meta);
+    match alias {
+        Some(_) => write_meta(&mut writer, alias, meta),
+        None => drop(writer.text("}")),
     }
-    writer.text("}").finish()
+    finish(writer)
 }
 
 /// `memberAdded`, `memberRemoved` or `memberUpdated` (section 4). `member` is the one concerned and `members` the list
 /// right after the event, both already JSON.
 pub fn member(event: MemberEvent, channel: &str, member: &[u8], members: &[u8]) -> Frame {
-    Writer::new(128 + channel.len() + member.len() + members.len())
-        .text(r#"{"event":""#)
-        .text(event.name())
-        .text(r#"","channel":"#)
-        .string(channel)
-        .text(r#","data":{"member":"#)
-        .raw(member)
-        .text(r#","members":"#)
-        .raw(members)
-        .text("}}")
-        .finish()
+    let mut writer = begin(128 + channel.len() + member.len() + members.len());
+    writer
+        .plain(r#"{"event":""#, event.name())
+        .string(r#"","channel":"#, channel)
+        .json(r#","data":{"member":"#, member)
+        .json(r#","members":"#, members)
+        .text("}}");
+    finish(writer)
 }
 
 /// A message (section 5); `meta` is that of a client who sent it.
@@ -188,20 +177,17 @@ pub fn message(
     data: &Json,
     meta: Option<Meta<'_>>,
 ) -> Frame {
-    let mut writer = Writer::new(128 + event.len() + channel.len() + data.as_str().len());
+    let mut writer = begin(128 + event.len() + channel.len() + data.as_str().len());
     writer
-        .text(r#"{"id":""#)
-        .display(id)
-        .text(r#"","event":"#)
-        .string(event)
-        .text(r#","channel":"#)
-        .string(channel)
-        .text(r#","data":"#)
-        .text(data.as_str());
-    if let Some(meta) = meta {
-        writer.text(r#","meta":"#).meta(None, meta);
+        .plain(r#"{"id":""#, id)
+        .string(r#"","event":"#, event)
+        .string(r#","channel":"#, channel)
+        .json(r#","data":"#, data.as_str().as_bytes());
+    match meta {
+        Some(meta) => write_meta(&mut writer, None, meta),
+        None => drop(writer.text("}")),
     }
-    writer.text("}").finish()
+    finish(writer)
 }
 
 /// A reaction to a message, or its end (section 9). `id` is the event's own, `message` the message's.
@@ -213,53 +199,41 @@ pub fn reaction(
     reaction: &str,
     meta: Meta<'_>,
 ) -> Frame {
-    Writer::new(256 + channel.len())
-        .text(r#"{"id":""#)
-        .display(id)
-        .text(r#"","event":""#)
-        .text(event.name())
-        .text(r#"","channel":"#)
-        .string(channel)
-        .text(r#","data":{"messageId":""#)
-        .display(message)
-        .text(r#"","reaction":"#)
-        .string(reaction)
-        .text(r#","action":""#)
-        .text(event.action())
-        .text(r#""},"meta":"#)
-        .meta(None, meta)
-        .text("}")
-        .finish()
+    let mut writer = begin(256 + channel.len());
+    writer
+        .plain(r#"{"id":""#, id)
+        .plain(r#"","event":""#, event.name())
+        .string(r#"","channel":"#, channel)
+        .plain(r#","data":{"messageId":""#, message)
+        .string(r#"","reaction":"#, reaction)
+        .plain(r#","action":""#, event.action())
+        .text(r#""}"#);
+    write_meta(&mut writer, None, meta);
+    finish(writer)
 }
 
 /// The answer to a ping (section 6).
 pub fn pong() -> Frame {
-    Writer::new(48)
-        .text(r#"{"event":"hotsock.pong","data":{}}"#)
-        .finish()
+    whole(r#"{"event":"hotsock.pong","data":{}}"#)
 }
 
 /// Sent before the idle timeout strikes (section 6).
 pub fn keep_alive() -> Frame {
-    Writer::new(48)
-        .text(r#"{"event":"hotsock.keepAlive","data":{}}"#)
-        .finish()
+    whole(r#"{"event":"hotsock.keepAlive","data":{}}"#)
 }
 
 /// A refusal (section 14); `channel` is what the client sent.
 pub fn error(channel: Option<&str>, refusal: &Refusal) -> Frame {
-    let mut writer = Writer::new(128 + refusal.message.len());
+    let mut writer = begin(128 + refusal.message.len());
     writer.text(r#"{"event":"hotsock.error","#);
     if let Some(channel) = channel {
-        writer.text(r#""channel":"#).string(channel).text(",");
+        writer.string(r#""channel":"#, channel).text(",");
     }
     writer
-        .text(r#""error":{"code":"#)
-        .string(refusal.code.as_str())
-        .text(r#","message":"#)
-        .string(&refusal.message)
-        .text("}}")
-        .finish()
+        .plain(r#""error":{"code":""#, refusal.code.as_str())
+        .string(r#"","message":"#, &refusal.message)
+        .text("}}");
+    finish(writer)
 }
 
 /// `{"uid":…,"umd":…}`: how a member stands in a list, and what counts towards a channel's bytes.
@@ -272,96 +246,56 @@ pub fn member_json(uid: &str, umd: &Json) -> Vec<u8> {
 
 /// The same of somebody who may have no uid.
 pub fn meta_json(meta: Meta<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(20 + meta.uid.map_or(4, str::len) + meta.umd.as_str().len());
-    out.extend_from_slice(b"{\"uid\":");
-    match meta.uid {
-        Some(uid) => write_string(&mut out, uid),
-        None => out.extend_from_slice(b"null"),
-    }
-    out.extend_from_slice(b",\"umd\":");
-    out.extend_from_slice(meta.umd.as_str().as_bytes());
-    out.push(b'}');
-    out
+    let capacity = 20 + meta.uid.map_or(4, str::len) + meta.umd.as_str().len();
+    let mut writer = Writer::behind(0, capacity);
+    writer.who("{", meta.uid, meta.umd).text("}").finish()
 }
 
-/// Writes a frame's JSON behind room for its header.
-struct Writer {
-    buffer: Vec<u8>,
+/// The last field of many frames, and their end.
+fn write_meta(writer: &mut Writer, alias: Option<&str>, meta: Meta<'_>) {
+    writer.text(r#","meta":{"#);
+    if let Some(alias) = alias {
+        writer.string(r#""channelAlias":"#, alias).text(",");
+    }
+    writer.who("", meta.uid, meta.umd).text("}}");
 }
 
-impl Writer {
-    fn new(capacity: usize) -> Self {
-        let mut buffer = Vec::with_capacity(MAX_HEADER + capacity);
-        buffer.extend_from_slice(&[0; MAX_HEADER]);
-        Self { buffer }
-    }
+fn whole(text: &str) -> Frame {
+    let mut writer = begin(text.len());
+    writer.text(text);
+    finish(writer)
+}
 
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.raw(text.as_bytes())
-    }
+/// A frame's JSON, behind room for its header.
+fn begin(capacity: usize) -> Writer {
+    Writer::behind(MAX_HEADER, capacity)
+}
 
-    fn raw(&mut self, json: &[u8]) -> &mut Self {
-        self.buffer.extend_from_slice(json);
-        self
-    }
-
-    fn string(&mut self, text: &str) -> &mut Self {
-        write_string(&mut self.buffer, text);
-        self
-    }
-
-    fn display(&mut self, value: impl std::fmt::Display) -> &mut Self {
-        use std::io::Write as _;
-        // Writing into a Vec has no way to fail.
-        let _ = write!(self.buffer, "{value}");
-        self
-    }
-
-    fn optional(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
-            Some(text) => self.string(text),
-            None => self.text("null"),
-        }
-    }
-
-    fn meta(&mut self, alias: Option<&str>, meta: Meta<'_>) -> &mut Self {
-        self.text("{");
-        if let Some(alias) = alias {
-            self.text(r#""channelAlias":"#).string(alias).text(",");
-        }
-        self.text(r#""uid":"#)
-            .optional(meta.uid)
-            .text(r#","umd":"#)
-            .text(meta.umd.as_str())
-            .text("}")
-    }
-
-    /// Puts the header right before the payload and hands the frame out.
-    fn finish(&mut self) -> Frame {
-        const FIN_TEXT: u8 = 0x81;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let payload = buffer.len() - MAX_HEADER;
-        let mut header = [0u8; MAX_HEADER];
-        let start = if let Ok(short @ 0..=125) = u8::try_from(payload) {
-            header[8] = FIN_TEXT;
-            header[9] = short;
-            8
-        } else if let Ok(medium) = u16::try_from(payload) {
-            header[6] = FIN_TEXT;
-            header[7] = 126;
-            header[8..].copy_from_slice(&medium.to_be_bytes());
-            6
-        } else {
-            header[0] = FIN_TEXT;
-            header[1] = 127;
-            header[2..].copy_from_slice(&(payload as u64).to_be_bytes());
-            0
-        };
-        buffer[..MAX_HEADER].copy_from_slice(&header);
-        Frame {
-            bytes: Bytes::from(buffer).slice(start..),
-            header: (MAX_HEADER - start) as u8,
-        }
+/// Puts the header right before the payload and hands the frame out.
+fn finish(mut writer: Writer) -> Frame {
+    const FIN_TEXT: u8 = 0x81;
+    let mut buffer = writer.finish();
+    let payload = buffer.len() - MAX_HEADER;
+    let mut header = [0u8; MAX_HEADER];
+    let start = if let Ok(short @ 0..=125) = u8::try_from(payload) {
+        header[8] = FIN_TEXT;
+        header[9] = short;
+        8
+    } else if let Ok(medium) = u16::try_from(payload) {
+        header[6] = FIN_TEXT;
+        header[7] = 126;
+        header[8..].copy_from_slice(&medium.to_be_bytes());
+        6
+    } else {
+        header[0] = FIN_TEXT;
+        header[1] = 127;
+        header[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+        0
+    };
+    buffer[..MAX_HEADER].copy_from_slice(&header);
+    Frame {
+        bytes: Bytes::from(buffer).slice(start..),
+        header: (MAX_HEADER - start) as u8,
     }
 }
 

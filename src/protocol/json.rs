@@ -13,9 +13,6 @@ use serde_json::value::RawValue;
 
 use super::same::{self, same_value};
 
-/// How deeply arrays and objects may be nested. Deeper input is refused: many parsers on the other side recurse.
-const MAX_DEPTH: usize = 127;
-
 /// A JSON value as compact text. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json(Arc<str>);
@@ -27,11 +24,14 @@ pub enum JsonError {
     #[error("not valid JSON: {0}")]
     Syntax(String),
     /// Nested more than 127 levels deep.
-    #[error("JSON nested more than {MAX_DEPTH} levels deep")]
+    #[error("JSON nested more than {} levels deep", Json::MAX_DEPTH)]
     TooDeep,
 }
 
 impl Json {
+    /// How deeply arrays and objects may be nested. Deeper input is refused: many parsers on the other side recurse.
+    pub const MAX_DEPTH: usize = 127;
+
     /// `null`.
     pub fn null() -> Self {
         static NULL: LazyLock<Json> = LazyLock::new(|| Json("null".into()));
@@ -110,12 +110,6 @@ impl Serialize for Json {
     }
 }
 
-/// Appends `text` as a JSON string, in the shortest spelling.
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    // Writing a string into a Vec has no way to fail.
-    let _ = serde_json::to_writer(out, text);
-}
-
 /// Takes the white space out of valid JSON and spells every string the shortest way.
 fn compact(text: &str) -> Result<String, JsonError> {
     let bytes = text.as_bytes();
@@ -140,7 +134,7 @@ fn compact(text: &str) -> Result<String, JsonError> {
             b' ' | b'\t' | b'\r' | b'\n' => {}
             b'{' | b'[' => {
                 depth += 1;
-                if depth > MAX_DEPTH {
+                if depth > Json::MAX_DEPTH {
                     return Err(JsonError::TooDeep);
                 }
                 out.push(char::from(byte));

@@ -4,6 +4,9 @@
 use super::Json;
 use super::names::has_at_most;
 
+/// The longest time that a message or storage entry may be kept, in seconds (a hundred years).
+pub const MAX_KEEP_SECONDS: i64 = 3_155_695_200;
+
 /// What may be in a token, a message or a storage value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -86,7 +86,10 @@ impl<'a> Request<'a> {
         Self::from_object(&object, channel.clone()).map_err(|refusal| bad(channel, refusal))
     }
 
-    fn from_object(object: &Object<'a>, channel: Option<Cow<'a, str>>) -> Result<Self, Refusal> {
+    fn from_object(
+        object: &Object<'a, '_>,
+        channel: Option<Cow<'a, str>>,
+    ) -> Result<Self, Refusal> {
         let event = object.required("event")?;
         if let Some(name) = &channel {
             names::check_channel(name)?;
@@ -97,7 +100,7 @@ impl<'a> Request<'a> {
         Ok(match &*event {
             "hotsock.subscribe" => Self::Subscribe {
                 channel: channel.ok_or_else(channel_needed)?,
-                token: match object.object("data", "data.")? {
+                token: match object.object("data")? {
                     Some(data) => data.string("token")?,
                     None => None,
                 },
@@ -149,7 +152,7 @@ impl<'a> Reaction<'a> {
     ///
     /// # Errors
     /// `INVALID_MESSAGE` for a wrong field, `INVALID_REACTION` for a reaction that is none.
-    pub fn from_object(data: &Object<'a>) -> Result<Self, Refusal> {
+    pub fn from_object(data: &Object<'a, '_>) -> Result<Self, Refusal> {
         let message = data.required("messageId")?;
         let reaction = data.required("reaction")?;
         names::check_reaction(&reaction)?;

@@ -21,7 +21,7 @@ const AROUND_DATA: usize = 64 * 1024;
 /// How many times as long as compact JSON may be spelled: every ASCII character as `\u0041`.
 const SPELLED: usize = 6;
 /// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of what a program calls itself is kept, in bytes. It is in records of the database, which have a bound.
 const USER_AGENT_BYTES: usize = 1_024;
@@ -104,7 +104,7 @@ pub(super) async fn text(request: Request<Incoming>, limits: &Limits) -> Result<
 }
 
 /// The body's fields.
-pub(super) fn object(text: &str) -> Result<Object<'_>, Refused> {
+pub(super) fn object(text: &str) -> Result<Object<'_, 'static>, Refused> {
     Object::parse(text, "the body").map_err(|refused| refusal(&refused).into())
 }
 

@@ -107,7 +107,7 @@ fn bodies() {
                 Reaction::from_object(&data),
             );
         }
-        if let Ok(Some(after)) = object.object("after", "after.") {
+        if let Ok(Some(after)) = object.object("after") {
             let _ = (after.required("reaction"), after.required("uid"));
         }
         let _ = (

@@ -122,7 +122,7 @@ async fn publish_message(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
     from: &ClientInfo,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let event = object.required("event")?;
@@ -180,7 +180,7 @@ pub(super) fn stopping() -> Answer {
 async fn list_messages(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let expand = object.flag("expandReactions")?;
@@ -303,7 +303,7 @@ impl<'a> From<&'a Reactor> for ReactorBody<'a> {
 async fn list_reactions(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -319,7 +319,7 @@ async fn list_reactions(
     let message = message_id(object, "messageId")?.ok_or_else(|| {
         Refusal::invalid("field `messageId` is missing: a message id is expected")
     })?;
-    let after = match object.object("after", "after.")? {
+    let after = match object.object("after")? {
         Some(after) => {
             let part = |name| Ok::<_, Refusal>(after.required(name)?.into_owned());
             Some((part("reaction")?, part("uid")?))
@@ -343,7 +343,7 @@ async fn list_reactions(
 async fn channel_info(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -373,7 +373,7 @@ pub(super) fn members(info: &ChannelInfo) -> Option<Json> {
 async fn umd_update(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     let channel = object.string("channel")?;
     if let Some(channel) = &channel {
@@ -387,7 +387,7 @@ async fn umd_update(
     Ok(super::answer::json(StatusCode::OK, "{}"))
 }
 
-fn message_id(object: &Object<'_>, field: &str) -> Result<Option<MessageId>, Refusal> {
+fn message_id(object: &Object<'_, '_>, field: &str) -> Result<Option<MessageId>, Refusal> {
     object
         .string(field)?
         .map(|text| {

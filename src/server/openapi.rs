@@ -1,35 +1,42 @@
-//! The document that describes both HTTP APIs, for programs and people, with the limits that are configured.
+//! The document that describes both HTTP APIs, for programs and people. It names its limits, as `${data_bytes}`; their values
+//! are put in when it is made.
 
-use super::body;
-use crate::protocol::Limits;
+use super::{body, server_api};
+use crate::hub::PAGE;
+use crate::protocol::{Json, Limits, MAX_KEEP_SECONDS, names};
 
-/// It names the protocol's own limits.
 const DOCUMENT: &str = include_str!("openapi.json");
 
 /// The document for these limits.
 pub(super) fn document(limits: &Limits) -> String {
-    let named = |limits: &Limits| {
-        [
-            bytes(limits.data_bytes),
-            bytes(limits.umd_bytes),
-            bytes(body::max_bytes(limits)),
-            uid_schema(limits.uid_characters),
-        ]
-    };
-    // In two steps, so that what has been put in is not taken for what is yet to be replaced.
-    let place = |n: usize| format!("\0{n}\0");
-    let own = named(&Limits::default()).into_iter().enumerate();
-    let marked = own.fold(DOCUMENT.to_owned(), |text, (n, own)| {
-        text.replace(&own, &place(n))
-    });
-    let configured = named(limits).into_iter().enumerate();
-    configured.fold(marked, |text, (n, configured)| {
-        text.replace(&place(n), &configured)
-    })
+    let values = [
+        ("data_bytes", limits.data_bytes as u64),
+        ("umd_bytes", limits.umd_bytes as u64),
+        ("uid_characters", limits.uid_characters as u64),
+        ("body_bytes", body::max_bytes(limits) as u64),
+        ("body_seconds", body::BODY_TIMEOUT.as_secs()),
+        ("json_levels", Json::MAX_DEPTH as u64),
+        ("page", PAGE as u64),
+        ("channel_characters", names::MAX_CHANNEL_CHARS as u64),
+        ("event_characters", names::MAX_EVENT_CHARS as u64),
+        ("reaction_bytes", names::MAX_REACTION_BYTES as u64),
+        (
+            "deduplication_bytes",
+            server_api::MAX_DEDUPLICATION_ID as u64,
+        ),
+        ("keep_seconds", MAX_KEEP_SECONDS.unsigned_abs()),
+    ];
+    // A value that is nothing but a limit is a number; in a text it is written for people.
+    values
+        .into_iter()
+        .fold(DOCUMENT.to_owned(), |text, (name, value)| {
+            text.replace(&format!("\"${{{name}}}\""), &value.to_string())
+                .replace(&format!("${{{name}}}"), &grouped(value))
+        })
 }
 
-/// As the document writes a number of bytes, and no other number.
-fn bytes(number: usize) -> String {
+/// A number with a comma before every three digits.
+fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + 8);
     for (place, digit) in digits.chars().enumerate() {
@@ -38,12 +45,7 @@ fn bytes(number: usize) -> String {
         }
         out.push(digit);
     }
-    out + " bytes"
-}
-
-/// As the document writes what a uid is.
-fn uid_schema(characters: usize) -> String {
-    format!(r#""Uid": {{"type": "string", "minLength": 1, "maxLength": {characters}}}"#)
+    out
 }
 
 #[cfg(test)]
@@ -52,32 +54,36 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn the_defaults_are_what_the_file_says() {
-        assert_eq!(document(&Limits::default()), DOCUMENT);
-    }
-
-    #[test]
-    fn what_is_configured_takes_the_place_of_every_default() {
+    fn every_limit_is_filled_in() {
         let limits = Limits {
-            // As much as the default of another, which must not be replaced again.
             data_bytes: 1_024,
             uid_characters: 200,
             umd_bytes: 2_000,
         };
         let text = document(&limits);
+        assert!(!text.contains("${"), "{:?}", text.split("${").nth(1));
         let document: Value = serde_json::from_str(&text).unwrap();
         let schemas = &document["components"]["schemas"];
         assert_eq!(schemas["Uid"]["maxLength"], 200);
+        assert_eq!(schemas["ChannelName"]["maxLength"], 256);
+        let store = &schemas["PublishMessage"]["properties"]["store"];
+        assert_eq!(store["maximum"], 3_155_695_200_u64);
         let described = |name: &str| schemas[name]["description"].as_str().unwrap().to_owned();
         assert!(described("Data").contains("up to 1,024 bytes"));
         assert!(described("Umd").contains("up to 2,000 bytes"));
-        for default in ["32,768", "262,144"] {
-            assert!(!text.contains(default), "{default}");
-        }
         // Every body, and what is said of one that is too large.
-        assert_eq!(
-            text.matches("77,536 bytes").count(),
-            DOCUMENT.matches("262,144 bytes").count()
-        );
+        assert!(text.matches("77,536 bytes").count() > 5);
+    }
+
+    #[test]
+    fn a_number_for_people_has_commas() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::protocol::event_out::{Trigger, Via};
 use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
 
 /// The longest `deduplicationId`, in bytes.
-const MAX_DEDUPLICATION_ID: usize = 256;
+pub(super) const MAX_DEDUPLICATION_ID: usize = 256;
 
 /// Whether a path is one of the API's.
 pub(super) fn has(path: &[&str]) -> bool {
@@ -102,7 +102,7 @@ async fn publish(
 async fn publish_message(
     shared: &Arc<Shared>,
     trigger: Trigger,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let event = object.required("event")?;
@@ -134,7 +134,9 @@ async fn publish_message(
     Ok(accepted(eager.then_some(id), &channel, &event))
 }
 
-pub(super) fn deduplication_id<'a>(object: &Object<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub(super) fn deduplication_id<'a>(
+    object: &Object<'a, '_>,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
     // An empty one is none.
     let id = object
         .string("deduplicationId")?
@@ -164,7 +166,7 @@ fn server_trigger(peer: Option<IpAddr>, headers: &HeaderMap) -> Trigger {
 async fn react(
     shared: &Arc<Shared>,
     trigger: Trigger,
-    object: &Object<'_>,
+    object: &Object<'_, '_>,
 ) -> Result<Answer, Refusal> {
     let channel = object.channel()?;
     let event = object.required("event")?;

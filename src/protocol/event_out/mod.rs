@@ -1,10 +1,9 @@
 //! Events out (section 13): what back ends are told, each as one JSON document.
-//!
-//! The keys come in the order of the protocol, which is why the text is written by hand and not derived from structs.
 
 mod kinds;
 
-use super::json::{Json, write_string};
+use super::json::Json;
+use super::writer::Writer;
 
 pub use kinds::{EventKind, EventKinds, RemovalReason};
 
@@ -78,58 +77,39 @@ pub struct ConnectionData<'a> {
 
 /// `hotsock.connected`, `.disconnected` and `.connectionUpdated`.
 pub fn connection(kind: EventKind, data: ConnectionData<'_>) -> Vec<u8> {
-    Writer::begin(kind)
-        .end_metadata()
-        .text(r#"{"id":"#)
-        .string(data.id)
-        .text(r#","connectedAt":"#)
-        .string(data.connected_at)
-        .text(r#","disconnectedAt":"#)
-        .optional(data.disconnected_at)
-        .text(r#","keepAlive":"#)
-        .text(if data.keep_alive { "true" } else { "false" })
-        .text(r#","sourceIp":"#)
-        .string(data.source_ip)
-        .text(r#","uid":"#)
-        .optional(data.uid)
-        .text(r#","umd":"#)
-        .text(data.umd)
-        .text(r#","userAgent":"#)
-        .optional(data.user_agent)
-        .text("}")
-        .end(kind)
+    let mut writer = begin(kind, 0);
+    version(&mut writer)
+        .string(r#"{"id":"#, data.id)
+        .string(r#","connectedAt":"#, data.connected_at)
+        .optional(r#","disconnectedAt":"#, data.disconnected_at)
+        .plain(r#","keepAlive":"#, data.keep_alive)
+        .string(r#","sourceIp":"#, data.source_ip)
+        .optional(r#","uid":"#, data.uid)
+        .json(r#","umd":"#, data.umd.as_bytes())
+        .optional(r#","userAgent":"#, data.user_agent);
+    end(writer, kind)
 }
 
 /// `hotsock.subscribed` and `.unsubscribed`. `who` is `{"uid":…,"umd":…}`, JSON already.
 pub fn subscription(kind: EventKind, channel: &str, connection_id: &str, who: &[u8]) -> Vec<u8> {
-    let mut writer = Writer::begin(kind);
-    writer
-        .channel(channel)
-        .end_metadata()
-        .text(r#"{"channel":"#)
-        .string(channel)
-        .text(r#","connectionId":"#)
-        .string(connection_id)
-        .text(",");
-    // Its own fields and closing brace.
-    writer
-        .0
-        .extend_from_slice(who.strip_prefix(b"{").unwrap_or(who));
-    writer.end(kind)
+    let mut writer = begin(kind, 0);
+    field(&mut writer, "channel", Some(channel));
+    version(&mut writer)
+        .string(r#"{"channel":"#, channel)
+        .string(r#","connectionId":"#, connection_id)
+        .json(",", fields(who));
+    end(writer, kind)
 }
 
 /// `hotsock.channelUpdated`.
 pub fn channel(name: &str, subscriptions: u64) -> Vec<u8> {
     let kind = EventKind::ChannelUpdated;
-    Writer::begin(kind)
-        .channel(name)
-        .end_metadata()
-        .text(r#"{"name":"#)
-        .string(name)
-        .text(r#","subscriptionsCount":"#)
-        .text(&subscriptions.to_string())
-        .text("}")
-        .end(kind)
+    let mut writer = begin(kind, 0);
+    field(&mut writer, "channel", Some(name));
+    version(&mut writer)
+        .string(r#"{"name":"#, name)
+        .plain(r#","subscriptionsCount":"#, subscriptions);
+    end(writer, kind)
 }
 
 /// `hotsock.memberAdded`, `.memberRemoved` and `.memberUpdated`. `member` is `{"uid":…,"umd":…}` and `list` the members
@@ -141,19 +121,13 @@ pub fn member(
     member: &[u8],
     list: &[u8],
 ) -> Vec<u8> {
-    let mut writer = Writer::begin(kind);
-    writer.0.reserve(member.len() + list.len() + channel.len());
-    writer
-        .channel(channel)
-        .field("reason", reason.map(RemovalReason::name))
-        .end_metadata();
-    // The member's own fields, then the list: its entry without the closing brace.
-    writer
-        .0
-        .extend_from_slice(member.strip_suffix(b"}").unwrap_or(member));
-    writer.text(r#","members":"#);
-    writer.0.extend_from_slice(list);
-    writer.text("}").end(kind)
+    let mut writer = begin(kind, member.len() + list.len() + channel.len());
+    field(&mut writer, "channel", Some(channel));
+    field(&mut writer, "reason", reason.map(RemovalReason::name));
+    version(&mut writer)
+        .json("{", fields(member))
+        .json(r#","members":"#, list);
+    end(writer, kind)
 }
 
 /// The data of `hotsock.messagePublished`.
@@ -174,31 +148,21 @@ pub struct MessageData<'a> {
 /// `hotsock.messagePublished`.
 pub fn message(trigger: &Trigger, request_id: &str, message: MessageData<'_>) -> Vec<u8> {
     let kind = EventKind::MessagePublished;
-    let mut writer = Writer::begin(kind);
-    writer
-        .channel(message.channel)
-        .request(trigger, request_id, "event", message.event)
-        .end_metadata()
-        .text(r#"{"channel":"#)
-        .string(message.channel)
-        .text(r#","event":"#)
-        .string(message.event)
-        .text(r#","id":"#)
-        .string(message.id)
-        .text(r#","data":"#)
-        .text(message.data.as_str());
+    let mut writer = begin(kind, 0);
+    field(&mut writer, "channel", Some(message.channel));
+    request(&mut writer, trigger, request_id, "event", message.event);
+    version(&mut writer)
+        .string(r#"{"channel":"#, message.channel)
+        .string(r#","event":"#, message.event)
+        .string(r#","id":"#, message.id)
+        .json(r#","data":"#, message.data.as_str().as_bytes());
     // Of nobody in particular there is nothing to say.
     if let Some((uid, umd)) = message.sender
         && (uid.is_some_and(|uid| !uid.is_empty()) || !umd.is_null())
     {
-        writer
-            .text(r#","meta":{"uid":"#)
-            .optional(uid)
-            .text(r#","umd":"#)
-            .text(umd.as_str())
-            .text("}");
+        writer.who(r#","meta":{"#, uid, umd).text("}");
     }
-    writer.text("}").end(kind)
+    end(writer, kind)
 }
 
 /// The data of a reaction's events.
@@ -229,105 +193,73 @@ pub fn reaction(
     request_id: &str,
     data: ReactionData<'_>,
 ) -> Vec<u8> {
-    Writer::begin(kind)
-        .channel(data.channel)
-        .request(trigger, request_id, "reaction", data.reaction)
-        .end_metadata()
-        .text(r#"{"channel":"#)
-        .string(data.channel)
-        .text(r#","messageId":"#)
-        .string(data.message_id)
-        .text(r#","id":"#)
-        .string(data.id)
-        .text(r#","reaction":"#)
-        .string(data.reaction)
-        .text(r#","uid":"#)
-        .string(data.uid)
-        .text(r#","umd":"#)
-        .text(data.umd.as_str())
-        .text(r#","createdAt":"#)
-        .string(data.created_at)
-        .text(r#","expiresAt":"#)
-        .optional(data.expires_at)
-        .text("}")
-        .end(kind)
+    let mut writer = begin(kind, 0);
+    field(&mut writer, "channel", Some(data.channel));
+    request(&mut writer, trigger, request_id, "reaction", data.reaction);
+    version(&mut writer)
+        .string(r#"{"channel":"#, data.channel)
+        .string(r#","messageId":"#, data.message_id)
+        .string(r#","id":"#, data.id)
+        .string(r#","reaction":"#, data.reaction)
+        .who(",", Some(data.uid), data.umd)
+        .string(r#","createdAt":"#, data.created_at)
+        .optional(r#","expiresAt":"#, data.expires_at);
+    end(writer, kind)
 }
 
-struct Writer(Vec<u8>);
+/// What most events take, in bytes.
+const CAPACITY: usize = 384;
 
-impl Writer {
-    fn begin(kind: EventKind) -> Self {
-        let mut writer = Self(Vec::with_capacity(384));
-        writer
-            .text(r#"{"source":"#)
-            .string(SOURCE)
-            .text(r#","type":"#)
-            .string(kind.name())
-            .text(r#","metadata":{"#);
-        writer
-    }
+/// Begins an event, of which `capacity` bytes are not in [`CAPACITY`], up to the fields of its metadata.
+fn begin(kind: EventKind, capacity: usize) -> Writer {
+    let mut writer = Writer::behind(0, CAPACITY + capacity);
+    writer
+        .string(r#"{"source":"#, SOURCE)
+        .string(r#","type":"#, kind.name())
+        .text(r#","metadata":{"#);
+    writer
+}
 
-    fn end_metadata(&mut self) -> &mut Self {
-        self.text(r#""hotsockVersion":"#)
-            .string(VERSION)
-            .text(r#"},"data":"#)
-    }
+/// Ends the metadata; the data's fields follow.
+fn version(writer: &mut Writer) -> &mut Writer {
+    writer
+        .string(r#""hotsockVersion":"#, VERSION)
+        .text(r#"},"data":"#)
+}
 
-    fn end(&mut self, kind: EventKind) -> Vec<u8> {
-        self.text(r#","dataType":"#)
-            .string(kind.data_type())
-            .text("}");
-        std::mem::take(&mut self.0)
-    }
+/// Ends the data's fields, and the event.
+fn end(mut writer: Writer, kind: EventKind) -> Vec<u8> {
+    writer
+        .string(r#"},"dataType":"#, kind.data_type())
+        .text("}")
+        .finish()
+}
 
-    /// The metadata of what happened in a channel.
-    fn channel(&mut self, channel: &str) -> &mut Self {
-        self.text(r#""channel":"#).string(channel).text(",")
+/// The metadata of what somebody asked for; `name` and `value` say what it was about.
+fn request(writer: &mut Writer, trigger: &Trigger, request_id: &str, name: &str, value: &str) {
+    for (name, value) in [
+        ("connectionId", trigger.connection_id.as_deref()),
+        (name, Some(value)),
+        ("requestId", Some(request_id)),
+        ("sourceIp", trigger.source_ip.as_deref()),
+        ("trigger", Some(trigger.via.name())),
+        ("userAgent", trigger.user_agent.as_deref()),
+    ] {
+        field(writer, name, value);
     }
+}
 
-    /// The metadata of what somebody asked for; `name` and `value` say what it was about.
-    fn request(
-        &mut self,
-        trigger: &Trigger,
-        request_id: &str,
-        name: &'static str,
-        value: &str,
-    ) -> &mut Self {
-        self.field("connectionId", trigger.connection_id.as_deref())
-            .field(name, Some(value))
-            .field("requestId", Some(request_id))
-            .field("sourceIp", trigger.source_ip.as_deref())
-            .field("trigger", Some(trigger.via.name()))
-            .field("userAgent", trigger.user_agent.as_deref())
+/// A field of the metadata, which is left out where there is nothing to say.
+fn field(writer: &mut Writer, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        writer.string("", name).string(":", value).text(",");
     }
+}
 
-    /// A field of the metadata that is left out where there is nothing to say.
-    fn field(&mut self, name: &'static str, value: Option<&str>) -> &mut Self {
-        match value {
-            Some(value) => self
-                .text("\"")
-                .text(name)
-                .text("\":")
-                .string(value)
-                .text(","),
-            None => self,
-        }
-    }
-
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.0.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    fn string(&mut self, text: &str) -> &mut Self {
-        write_string(&mut self.0, text);
-        self
-    }
-
-    fn optional(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
-            Some(text) => self.string(text),
-            None => self.text("null"),
-        }
-    }
+/// The fields of an object, JSON, without its braces.
+fn fields(object: &[u8]) -> &[u8] {
+    object
+        .strip_prefix(b"{")
+        .and_then(|object| object.strip_suffix(b"}"))
+        .unwrap_or(object)
 }
