@@ -179,6 +179,11 @@ fn a_disk_that_refuses_ends_the_server_and_nothing_is_told() {
 
 /// All that can be seen of a seed.
 fn trace(seed: u64) -> String {
+    play(seed).1
+}
+
+/// Plays a seed: the world at rest at its end, and all that could be seen.
+fn play(seed: u64) -> (World, String) {
     let mut world = up(setup(seed));
     let mut draw = seed;
     let mut next = |end: u64| {
@@ -225,7 +230,45 @@ fn trace(seed: u64) -> String {
     }
     world.settle();
     trace += &format!("{:?} {:?}", world.kept(false), world.leftovers());
-    trace
+    (world, trace)
+}
+
+#[test]
+fn nothing_is_left_behind_when_all_are_gone() {
+    for seed in 0..100 {
+        let (mut world, _) = play(seed);
+        for client in 0..world.clients() {
+            world.hang_up(Client(client));
+        }
+        // Whatever was going on, a stop included.
+        for _ in 0..20 {
+            world.settle();
+            world.advance(Duration::from_secs(1));
+        }
+        world.start();
+        for _ in 0..60 {
+            world.settle();
+            world.advance(Duration::from_secs(10));
+        }
+        world.settle();
+        assert_eq!(world.state(), State::Up, "seed {seed}");
+        let held = world.leftovers();
+        let tasks = held.tasks;
+        let nothing = Leftovers {
+            tasks,
+            ..Leftovers::default()
+        };
+        assert_eq!(held, nothing, "seed {seed}");
+        assert!(tasks < 15, "seed {seed}: {tasks} tasks");
+        for durable in [false, true] {
+            let kept = world.kept(durable);
+            assert_eq!(uids(&kept), [] as [&str; 0], "seed {seed}");
+            assert_eq!(kept.channels, [], "seed {seed}");
+            assert_eq!(kept.connections, [] as [&str; 0], "seed {seed}");
+            assert_eq!(kept.messages, [], "seed {seed}");
+            assert_eq!(kept.spent, 0, "seed {seed}");
+        }
+    }
 }
 
 fn world_is_running(world: &World) -> bool {

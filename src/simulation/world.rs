@@ -200,6 +200,11 @@ impl World {
         Client(self.lines.len() - 1)
     }
 
+    /// How many clients there have been: they are named in order.
+    pub fn clients(&self) -> usize {
+        self.lines.len()
+    }
+
     /// A signed token of these claims, for an hour where they do not say.
     pub fn token(&self, claims: &Value) -> String {
         let mut claims = claims.clone();
