@@ -9,45 +9,62 @@
 //! main.rs        parse the command line, run one command
 //! cli            one file per command
 //! server         the listener, TLS, the HTTP routes, the WebSocket session
-//! hub            the running system: connections, channels, commands in, commits, frames out, timers
+//! hub            the running system: requests in, one pipeline from decision to disk to telling, timers
 //! presence       who is in a channel: members, order, byte total, absence and grace       (pure)
-//! events         events out: the outbox's readers, webhooks
+//! events         events out: the readers of the outbox, webhooks
 //! messages       ids that only grow, history, reactions                                   (pure)
-//! store          the database: keyspaces, records, batches, opening and checking
+//! config         each key declared once; file, environment and flags into one checked `Config`
+//! store          the database: keyspaces, records, batches, opening and checking; FORMAT.md has it on a page
 //! auth           keys, tokens, patterns, permissions                                      (pure)
 //! protocol       the wire: names, limits, requests, frames, error codes                   (pure)
 //!                PROTOCOL.md tells it in full: the sections that comments name are its own
 //! tls            certificates, keys and authorities, for whoever needs them
 //! world          the outside world behind one door: time, random numbers, tasks and threads
-//! config         file, environment and flags into one checked `Config`
 //! telemetry      logs
+//! simulation     the hub, the store and the webhooks in a world drawn from a seed, for tests alone
 //! ```
 //!
-//! Arrows point down: `main → cli → server → hub → {presence, messages, events, store} → {auth, protocol}`; `tls`, `world`,
-//! `config` and `telemetry` may be used from above. A pure room has no clock, no I/O and no runtime: it takes a command and
+//! Arrows point down: `main → cli → server → hub → {presence, messages, events} → config → {store, auth, protocol}`; `tls`,
+//! `world` and `telemetry` may be used from above. A pure room has no clock, no I/O and no runtime: it takes a command and
 //! the time, and returns what changed.
 //!
 //! # One join, from socket to disk and back
 //!
-//! A session reads the frame and hands it to the hub. The hub lets the channel's pure
-//! roster decide, under that channel's lock, and gives the records that changed to the committer. The committer
-//! gathers what has come in, makes it durable in one batch, and only then releases the frames, in order: whoever
-//! is told something may rely on it.
+//! | step | where |
+//! | --- | --- |
+//! | a session reads the frame and hands it over | `server::session` → `hub::Hub::request` |
+//! | the token allows it | `hub::membership` → `auth` |
+//! | a decision opens: the room's state is locked, and its pure roster decides | `hub::rooms` → `presence` |
+//! | the decision records what changed: records, events out, the frame for the members | `hub::rooms` → `hub::telling`, `protocol::frame` |
+//! | it is submitted under the same lock, with what it releases | `hub::pipeline` → `store::committer` |
+//! | the committer gathers what has come in and makes it durable in one batch | `store::committer` → `store::engine` |
+//! | a lane tells the audience, in the order of the decisions | `hub::release` → `hub::audience` |
+//! | the sessions write the frame, encoded once | `hub::SendQueue` → `server::session` |
+//!
+//! Whoever is told something may rely on it: it is on disk.
 
-pub mod auth;
+mod auth;
 #[cfg(test)]
 mod bytes;
-pub mod cli;
-pub mod config;
-pub mod events;
-pub mod hub;
-pub mod messages;
-pub mod presence;
-pub mod protocol;
-pub mod server;
+mod cli;
+mod config;
+mod events;
+mod hub;
+mod messages;
+mod presence;
+mod protocol;
+mod server;
 #[cfg(feature = "simulation")]
 pub mod simulation;
-pub mod store;
-pub mod telemetry;
+mod store;
+mod telemetry;
 mod tls;
 mod world;
+
+// What the program, its tests, its benchmarks and its package need.
+pub use auth::{Algorithm, KeyError, SigningKey};
+pub use cli::{command, main};
+pub use config::{Key, Shown, Standing, keys, reference};
+pub use events::EventId;
+pub use protocol::event_out::Via;
+pub use protocol::{EventKind, Limits, MessageId, RemovalReason, names};

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rollcall::cli::main()
+    rollcall::main()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rollcall::auth::Algorithm;
+use rollcall::Algorithm;
 
 use crate::Result;
 use crate::crowd;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use hyper::Request;
-use rollcall::protocol::MessageId;
+use rollcall::MessageId;
 use serde_json::{Value, json};
 
 use crate::Result;

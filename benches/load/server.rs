@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rollcall::auth::{Algorithm, KeyError, SigningKey};
+use rollcall::{Algorithm, KeyError, SigningKey};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 

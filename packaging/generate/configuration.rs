@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use roff::{Roff, bold, italic, roman};
-use rollcall::config::{self, Key, Shown, Standing};
+use rollcall::{Key, Shown, Standing};
 
 /// What differs between a program and a service that is installed.
 const INSTALLED: &str = "\
@@ -27,7 +27,7 @@ const ADMIN_SOCKET: &str = "#socket = \"/run/rollcall/admin.sock\"";
 
 /// `/etc/rollcall/rollcall.toml`.
 pub(crate) fn file() -> Result<String, Box<dyn Error>> {
-    let reference = config::reference();
+    let reference = rollcall::reference();
     let (before, after) = reference
         .split_once(ADMIN_SOCKET)
         .ok_or("the reference has no admin socket to turn on")?;
@@ -55,7 +55,7 @@ pub(crate) fn page() -> String {
     heading(&mut page, "SYNOPSIS");
     page.text([italic("/etc/rollcall/rollcall.toml")]);
     heading(&mut page, "DESCRIPTION");
-    let reference = config::reference();
+    let reference = rollcall::reference();
     let about = reference.lines().take_while(|line| !line.is_empty());
     for line in about {
         match line.trim_start_matches('#').trim() {
@@ -70,7 +70,7 @@ pub(crate) fn page() -> String {
     page.text([bold("rollcall check"), roman(",")]);
     page.text([roman("and the server does not start with it.")]);
     heading(&mut page, "KEYS");
-    entries(&mut page, &config::keys(), "");
+    entries(&mut page, &rollcall::keys(), "");
     heading(&mut page, "SEE ALSO");
     page.text([
         bold("rollcall"),

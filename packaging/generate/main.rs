@@ -26,12 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (Shell::Fish, "rollcall.fish"),
     ] {
         let mut script = Vec::new();
-        clap_complete::generate(
-            shell,
-            &mut rollcall::cli::command(),
-            "rollcall",
-            &mut script,
-        );
+        clap_complete::generate(shell, &mut rollcall::command(), "rollcall", &mut script);
         fs::write(dir.join(name), script)?;
     }
     fs::write(dir.join("rollcall.toml"), configuration::file()?)?;
@@ -41,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A page for the program, one for each of its commands, and one for its configuration file.
 fn manual(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let command = rollcall::cli::command()
+    let command = rollcall::command()
         // The terminal shows the whole configuration file here; the manual has a page for it.
         .mut_subcommand("serve", |serve| {
             serve.after_long_help("The configuration file is described in rollcall.toml(5).")

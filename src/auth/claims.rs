@@ -57,11 +57,6 @@ pub struct Scopes {
 }
 
 impl Claims {
-    /// Whether the token may open a connection: it has the scope, and is not bound to a connection that exists.
-    pub fn may_connect(&self) -> bool {
-        self.scopes.connect && self.connection_id.is_none()
-    }
-
     /// Whether a `subscribe` or `umd` token serves this connection: the one its `connectionId` names or, without that
     /// claim, any of its `uid`.
     pub fn serves(&self, connection_id: &str, uid: Option<&str>) -> bool {

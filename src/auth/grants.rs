@@ -136,12 +136,8 @@ impl Grants {
             .any(|grant| grant.flags.deny(channel::SUBSCRIBE) && grant.pattern.matches(name))
     }
 
-    /// Whether nothing is granted anywhere.
-    pub fn is_empty(&self) -> bool {
-        self.channels.is_empty()
-    }
-
     /// How many patterns there are.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.channels.len()
     }

@@ -36,14 +36,12 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
-pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use claims::{Claims, Scopes};
+pub use algorithm::Algorithm;
+pub use claims::Claims;
 pub use error::TokenError;
 pub use grants::Grants;
 pub use keys::{KeyError, VerificationKey};
-pub use permissions::{
-    ChannelPermissions, MessagePermissions, Permissions, React, StoragePermissions,
-};
+pub use permissions::Permissions;
 pub use secret::same_secret;
-pub use signing::{GeneratedKey, SigningKey};
+pub use signing::SigningKey;
 pub use verifier::Verifier;

@@ -182,6 +182,7 @@ impl<'a> Permissions<'a> {
     }
 
     /// What may be done with a storage key of a channel, by its real name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "channel storage will ask"))]
     pub fn storage(&self, channel: &str, key: &str) -> StoragePermissions {
         let mut flags = Flags::default();
         let mut schedule_before = MostSpecific::default();

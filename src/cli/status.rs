@@ -51,7 +51,15 @@ fn show(status: &Value) -> String {
     for address in status["listen"].as_array().into_iter().flatten() {
         line("listens on", plain(address));
     }
-    line("connections", plain(&status["connections"]));
+    let connections = plain(&status["connections"]);
+    let silent = &status["silent"];
+    line(
+        "connections",
+        match silent.as_u64() {
+            None | Some(0) => connections,
+            Some(_) => format!("{connections}; {silent} gave no sign of life and were dropped"),
+        },
+    );
     line("channels", plain(&status["channels"]));
     line("roll call", plain(&status["rollCall"]));
     let size = |value: &Value| value.as_u64().map_or("unknown".to_owned(), bytes);

@@ -32,13 +32,15 @@ use declare::Section as _;
 use place::Place;
 
 pub use declare::{Key, Shown, Standing};
-pub use error::{ConfigError, Origin, Problem};
-pub use keys::{Api, ApiKey, Auth};
+pub use error::ConfigError;
+pub use keys::ApiKey;
 pub use rules::SOCKET_PATH_BYTES;
-pub use sections::{Admin, Config, Connection, Log, LogFormat, LogLevel, Presence, Store, Tls};
+pub use sections::{Config, Connection, Log, LogFormat, LogLevel, Presence, Store};
 pub use source::{ENV_PREFIX, File, Flag, Sources};
 pub use units::{DURATION_FORM, base64, duration, show_duration, show_size};
-pub use webhooks::{Events, Webhook, WebhookSecret};
+#[cfg(any(test, feature = "simulation"))]
+pub use webhooks::WebhookSecret;
+pub use webhooks::{Events, Webhook};
 
 pub use crate::store::Durability;
 

@@ -25,12 +25,10 @@ use tokio::sync::watch;
 use crate::protocol::{EventKind, EventKinds};
 use crate::world::tasks;
 
-pub use crate::tls::RootsError;
 pub use feed::{Feed, Item as FeedItem, Start as FeedStart};
-pub use transport::TransportError;
 #[cfg(feature = "simulation")]
 pub(crate) use transport::{Post, Reply, Transport};
-pub use webhooks::{WebhookError, WebhookStatus, Webhooks, check};
+pub use webhooks::{WebhookError, Webhooks, check};
 
 /// One event, durable.
 #[derive(Debug, Clone)]

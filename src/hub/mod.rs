@@ -86,10 +86,12 @@ pub use connection::{ClientInfo, Connection};
 pub use disk::{Disk, MAX_DISK_WAIT};
 pub use disk_space::DiskWatch;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
-pub use inspect::{ChannelInfo, ConnectionInfo, MembersInfo, PAGE};
+pub use inspect::{ChannelInfo, ConnectionInfo, PAGE};
 pub use origin::Origin;
 pub use outbox::Outbox;
-pub use publish::{ClientMessage, Outgoing, Published};
+#[cfg(any(test, feature = "simulation"))]
+pub use publish::Published;
+pub use publish::{ClientMessage, Outgoing};
 pub use queue::{SendQueue, Taken};
 pub use reactions::NewReaction;
 

@@ -7,4 +7,4 @@ mod history;
 mod ids;
 
 pub use history::{Keep, Window};
-pub use ids::{Ids, LEASE_MILLIS};
+pub use ids::Ids;

@@ -136,6 +136,7 @@ impl Channel {
     }
 
     /// This connection's subscription, live or absent.
+    #[cfg(test)]
     pub fn subscription(&self, connection: ConnectionId) -> Option<&Subscription> {
         self.subscriptions.get(&connection)
     }

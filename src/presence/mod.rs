@@ -15,6 +15,6 @@ mod list_log;
 mod model;
 mod roster;
 
-pub use channel::{CapacityReached, Change, Channel, Join, JoinError, MemberChange, Subscription};
-pub use list_log::{Entry, ListLog, Place, Record, RunId, Wanted};
+pub use channel::{Change, Channel, Join, JoinError, MemberChange, Subscription};
+pub use list_log::{ListLog, Place, Record, Wanted};
 pub use roster::{Edit, Roster};

@@ -23,8 +23,6 @@ pub enum CloseReason {
     Protocol,
     /// It sent text that is no UTF-8.
     InvalidText,
-    /// The server has more to do than it can.
-    Overloaded,
 }
 
 impl CloseReason {
@@ -36,7 +34,6 @@ impl CloseReason {
             Self::InvalidText => 1007,
             Self::Kicked | Self::SlowConsumer => 1008,
             Self::TooBig => 1009,
-            Self::Overloaded => 1013,
         }
     }
 
@@ -53,7 +50,6 @@ impl CloseReason {
             Self::TooBig => "frame too large",
             Self::Protocol => "protocol error",
             Self::InvalidText => "invalid UTF-8",
-            Self::Overloaded => "server overloaded",
         }
     }
 }

@@ -184,6 +184,8 @@ struct Status {
     uptime_seconds: u64,
     listen: Vec<String>,
     connections: usize,
+    /// How many were dropped since the start because they gave no sign of life.
+    silent: u64,
     channels: usize,
     /// Whether members known from before the start are still awaited.
     roll_call: &'static str,
@@ -264,6 +266,7 @@ async fn status(shared: &Shared) -> Status {
             .map(|all| all.iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
         connections: hub.connection_count(),
+        silent: hub.silent_count(),
         channels: hub.channel_count(),
         roll_call: if hub.is_roll_call_held() {
             "held"

@@ -67,7 +67,7 @@ use entrance::Entrance;
 
 pub use admin::AdminError;
 pub use starts::Starts;
-pub use systemd::{SocketError, Sockets};
+pub use systemd::Sockets;
 
 /// How long a stop waits for connections to end.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -44,8 +44,7 @@ pub use judge::Soundness;
 pub use messages::StoredMessage;
 pub use open::{Options, Store};
 pub use open_error::OpenError;
-pub use outbox::{EventPage, ListAt, Occasion, OutboxState, RunId, StoredEvent, Trim};
-pub use read::Spent;
+pub use outbox::{ListAt, Occasion, OutboxState, StoredEvent};
 pub use records::{
     ChannelRecord, ConnectionRecord, CursorRecord, MessageRecord, OriginRecord, ReactionRecord,
     SubscriptionRecord,

@@ -10,6 +10,7 @@ use serde_bytes::ByteArray;
 
 use super::*;
 use crate::protocol::{ConnectionId, EventKind, EventKinds, MessageId};
+use crate::store::read::Spent;
 
 fn options(folder: &Path) -> Options {
     Options {

@@ -1,15 +1,11 @@
 //! The time of day, and the time that only passes. This is the only place that asks the system for the time of day, because
 //! the system may be wrong: a board without a battery begins in 1970, or before, until the network tells it the time.
 
-use std::ops::{Add, AddAssign, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub(crate) use super::instant::Instant;
 #[cfg(feature = "simulation")]
 use super::machine;
-
-/// A moment of the clock that only passes. No jump of the time of day moves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(tokio::time::Instant);
 
 impl Instant {
     /// This moment.
@@ -19,12 +15,6 @@ impl Instant {
         if let Some(now) = machine::with(machine::Machine::now) {
             return now;
         }
-        Self::of_the_system()
-    }
-
-    /// This moment, whatever a simulation says.
-    #[inline]
-    pub(super) fn of_the_system() -> Self {
         Self(tokio::time::Instant::now())
     }
 
@@ -32,48 +22,6 @@ impl Instant {
     #[inline]
     pub fn elapsed(self) -> Duration {
         Self::now().saturating_duration_since(self)
-    }
-
-    /// How long after `earlier` it is; nothing where it is before.
-    #[inline]
-    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
-        self.0.saturating_duration_since(earlier.0)
-    }
-
-    /// The runtime's own form.
-    #[inline]
-    pub(super) fn of_the_runtime(self) -> tokio::time::Instant {
-        self.0
-    }
-}
-
-impl Add<Duration> for Instant {
-    type Output = Self;
-
-    fn add(self, time: Duration) -> Self {
-        Self(self.0 + time)
-    }
-}
-
-impl AddAssign<Duration> for Instant {
-    fn add_assign(&mut self, time: Duration) {
-        self.0 += time;
-    }
-}
-
-impl Sub<Duration> for Instant {
-    type Output = Self;
-
-    fn sub(self, time: Duration) -> Self {
-        Self(self.0 - time)
-    }
-}
-
-impl Sub for Instant {
-    type Output = Duration;
-
-    fn sub(self, earlier: Self) -> Duration {
-        self.saturating_duration_since(earlier)
     }
 }
 

@@ -13,8 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::clock::Instant;
-use super::tasks::Step;
+use super::instant::{Instant, Step};
 
 /// A task's name. None is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,7 +155,7 @@ impl Machine {
     /// A world that begins at `millis` (Unix time) and in which so many tasks are taken to run at a time.
     pub(crate) fn new(seed: u64, millis: i64, parallelism: usize) -> Rc<Self> {
         Rc::new(Self {
-            began: Instant::of_the_system(),
+            began: Instant(tokio::time::Instant::now()),
             passed: Cell::default(),
             ahead: Cell::new(millis),
             numbers: Cell::new(seed),

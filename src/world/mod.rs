@@ -10,6 +10,7 @@
 //! - [`tasks`]: tasks, threads, and waiting
 
 pub(crate) mod clock;
+mod instant;
 #[cfg(feature = "simulation")]
 pub(crate) mod machine;
 pub(crate) mod random;

@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use super::clock::Instant;
+use super::instant::Instant;
+pub(crate) use super::instant::Step;
 #[cfg(feature = "simulation")]
 use super::machine;
 
@@ -64,7 +65,7 @@ pub(crate) async fn sleep_until(moment: Instant) {
     if let Some(timer) = machine::with(|machine| machine.timer(moment)) {
         return timer.await;
     }
-    tokio::time::sleep_until(moment.of_the_runtime()).await;
+    tokio::time::sleep_until(moment.0).await;
 }
 
 /// What comes of `future`; `None` where that takes longer than `limit`.
@@ -107,17 +108,6 @@ pub(crate) fn parallelism() -> usize {
         return lanes;
     }
     thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What a thread found to do in one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Something: there may be more.
-    Done,
-    /// Nothing, until it is woken or this moment comes.
-    Idle(Option<Instant>),
-    /// Nothing, ever again.
-    Over,
 }
 
 /// A thread that works in steps. It goes on when this is dropped.

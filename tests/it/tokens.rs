@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use rollcall::auth::{Algorithm, SigningKey};
+use rollcall::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Server, Setup, Token, now, public_key, secret_key};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use rollcall::auth::{Algorithm, SigningKey};
+use rollcall::{Algorithm, SigningKey};
 use rustix::process::Signal;
 use rustls::RootCertStore;
 use serde_json::Value;

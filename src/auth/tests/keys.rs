@@ -7,6 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::*;
+use crate::auth::signing::GeneratedKey;
 
 /// RSA keys are slow to make, so all tests share one.
 static RSA: LazyLock<GeneratedKey> =

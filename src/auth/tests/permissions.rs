@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::auth::permissions::{ChannelPermissions, MessagePermissions, React, StoragePermissions};
 
 /// What nothing states.
 const NO_CHANNEL: ChannelPermissions = ChannelPermissions {

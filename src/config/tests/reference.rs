@@ -1,6 +1,7 @@
 //! The reference that operators read holds every key and its default.
 
 use super::*;
+use crate::config::sections::Admin;
 
 /// The reference, its files replaced by the site's, and its defaults in force where `with_defaults`.
 fn filled_in(with_defaults: bool) -> String {

@@ -1,6 +1,7 @@
 //! Every key: its default, and that it can be set.
 
 use super::*;
+use crate::config::sections::Admin;
 
 #[test]
 fn what_has_a_default_may_be_left_out() {

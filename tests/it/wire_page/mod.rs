@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
-use rollcall::auth::Algorithm;
-use rollcall::protocol::event_out::Via;
-use rollcall::protocol::{EventKind, Limits, RemovalReason, names};
+use rollcall::Algorithm;
+use rollcall::Via;
+use rollcall::{EventKind, Limits, RemovalReason, names};
 use serde_json::{Map, Value, json};
 
 use crate::support::{Client, Server, now, rows};
@@ -206,7 +206,7 @@ fn the_closes_of_the_page_are_those_of_the_program() {
 
 #[test]
 fn the_limits_of_the_page_are_those_of_the_program() {
-    let reference = rollcall::config::reference();
+    let reference = rollcall::reference();
     let mut defaults = std::collections::BTreeMap::new();
     let mut part = "";
     for line in reference.lines() {
