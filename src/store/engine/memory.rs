@@ -72,9 +72,16 @@ impl Memory {
         }
     }
 
-    /// The process is killed: what it applied stays.
+    /// The process is killed: what it applied stays, and is no more durable than it was. Faults that have not happened are
+    /// forgotten.
     pub(crate) fn kill(&self) {
-        self.power_cut(usize::MAX);
+        let mut disk = self.disk.lock();
+        let mut applied = disk.durable.clone();
+        for batch in disk.pending.iter().cloned() {
+            write(&mut applied, batch);
+        }
+        disk.applied = applied;
+        disk.faults.clear();
     }
 
     /// The power fails: what is durable stays, and of the batches that were applied since the first `keep`. Faults that

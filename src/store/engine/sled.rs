@@ -8,6 +8,8 @@ use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
 
+use rustix::fs::{Advice, fadvise};
+
 use super::super::StoreError;
 use super::super::contain::contain;
 use super::super::disk_space::{self, DiskGauge};
@@ -78,12 +80,18 @@ impl Engine for Sled {
     }
 
     fn make_durable(&self, commit: u64) -> Result<(), StoreError> {
-        contain(|| self.db.flush())?;
-        if let Some(files) = &self.files {
-            files.log.sync_data().map_err(StoreError::Sync)?;
-            files.tripwire.note(commit);
+        let flushed = contain(|| self.db.flush());
+        let Some(files) = &self.files else {
+            return flushed.map(drop);
+        };
+        let durable = flushed.and_then(|_| files.log.sync_data().map_err(StoreError::Sync));
+        match &durable {
+            Ok(()) => files.tripwire.note(commit),
+            // The system takes what it could not write for written, and would show it to the next start, which would tell of
+            // it; the next power cut would take it back. What it forgets now is read from the disk itself.
+            Err(_) => drop(fadvise(&files.log, 0, None, Advice::DontNeed)),
         }
-        Ok(())
+        durable
     }
 
     fn size_on_disk(&self) -> Result<u64, StoreError> {

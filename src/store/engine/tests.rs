@@ -158,7 +158,9 @@ fn a_kill_leaves_what_is_applied_and_a_power_cut_a_beginning_of_it() {
     }
     let memory = disk();
     memory.kill();
-    assert_eq!(keys_of(&memory), "abcd");
+    assert_eq!((keys_of(&memory).as_str(), memory.pending()), ("abcd", 3));
+    memory.power_cut(1);
+    assert_eq!(keys_of(&memory), "ab");
 }
 
 #[test]
