@@ -76,6 +76,7 @@ impl<'a> Place<'a> {
     pub(super) fn is_empty(&self) -> bool {
         match self.value {
             Some(Value::List(items)) => items.is_empty(),
+            Some(Value::Plain(text)) => matches!(text.trim(), "" | "[]"),
             value => value.is_none(),
         }
     }

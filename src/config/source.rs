@@ -172,10 +172,12 @@ pub(super) fn plain_io(error: &io::Error) -> String {
     }
 }
 
-/// The value that a text from the environment holds where a list is wanted: a TOML array, or values between commas.
+/// The value that a text from a flag or the environment holds where a list is wanted: a TOML array, or values between commas.
+/// An address such as `[::]:8443` begins like an array, and does not end like one.
 pub(super) fn list_from_plain(text: &str, origin: &Origin) -> Result<Vec<Node>, String> {
-    if text.trim_start().starts_with('[') {
-        let value = DeValue::parse(text.trim())
+    let text = text.trim();
+    if text.starts_with('[') && text.ends_with(']') {
+        let value = DeValue::parse(text)
             .map_err(|error| format!("is no TOML array: {}", error.message()))?;
         return match convert(value.get_ref(), &|_| origin.clone(), origin.clone()).value {
             Value::List(items) => Ok(items),

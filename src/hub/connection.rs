@@ -60,7 +60,7 @@ pub struct Connection {
 pub(super) struct State {
     /// Its own metadata, which later subscriptions inherit.
     pub(super) umd: Json,
-    /// Its subscriptions by channel, in the order in which they began.
+    /// Its subscriptions by channel, in an order that no hash decides.
     pub(super) subscriptions: IndexMap<Arc<str>, Subscription>,
     /// Whether its record is in the database, or on its way there.
     pub(super) recorded: bool,

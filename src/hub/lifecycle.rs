@@ -104,7 +104,7 @@ impl Hub {
             let Ok(permit) = self.pipeline.permit().await else {
                 return;
             };
-            self.drop_out(connection.id, &subscription.room, permit);
+            self.drop_out(connection, &subscription.room, permit);
         }
         // Last, and in no hurry: should we crash before, the next roll call finds that the connection is over.
         if recorded || self.outbox.keeps(EventKind::Disconnected) {
@@ -122,11 +122,13 @@ impl Hub {
     }
 
     /// A subscription whose connection is over: it ends now, or keeps its place for the grace.
-    fn drop_out(&self, connection: ConnectionId, room: &Arc<Room>, permit: Permit) {
+    fn drop_out(&self, connection: &Arc<Connection>, room: &Arc<Room>, permit: Permit) {
         let mut decision = self.rooms.decide(room);
-        decision.leaves(connection, None);
-        if !decision.keep_place(connection) {
-            let Some(change) = decision.presence().leave(connection) else {
+        decision.leaves(connection.id, None);
+        // Its place among the connections is not free before that has been told.
+        decision.hold(Arc::clone(connection));
+        if !decision.keep_place(connection.id) {
+            let Some(change) = decision.presence().leave(connection.id) else {
                 return;
             };
             decision.record(&change, Cause::Left(RemovalReason::Disconnected));

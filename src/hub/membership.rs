@@ -105,7 +105,7 @@ impl Hub {
         let mut own = connection.state.lock();
         let ended = own
             .subscriptions
-            .shift_remove(channel)
+            .swap_remove(channel)
             .ok_or_else(not_subscribed)?;
         let answer = frame::unsubscribed(
             channel,

@@ -379,7 +379,8 @@ impl Hub {
     async fn sweep(&self) {
         const PAUSE: Duration = Duration::from_secs(10);
         let expired = |store: &Store| {
-            store.expired(clock::now_seconds()).unwrap_or_else(|error| {
+            let expired = store.contained(|store| store.expired(clock::now_seconds()));
+            expired.unwrap_or_else(|error| {
                 error!(%error, "cannot look for what has expired");
                 Changes::new()
             })

@@ -4,6 +4,7 @@
 //! retention, since its reader may come back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -123,15 +124,20 @@ impl Outbox {
     }
 
     /// Commits webhooks' positions where nothing else is committed.
-    pub(super) async fn keep_cursors(&self, pipeline: &Pipeline) {
+    pub(super) async fn keep_cursors(self: &Arc<Self>, pipeline: &Pipeline) {
         loop {
             tasks::sleep(CURSOR_PAUSE).await;
             if self.cursors.lock().is_empty() {
                 continue;
             }
-            let mut changes = Changes::new();
-            self.before_commit(&mut changes);
-            if pipeline.commit(changes, ()).await.is_err() {
+            // Taken when the commit is made: one that another commit takes meanwhile is newer.
+            let this = Arc::clone(self);
+            let cursors = move |_: &Store| {
+                let mut changes = Changes::new();
+                this.before_commit(&mut changes);
+                changes
+            };
+            if pipeline.commit_computed(cursors).await.is_err() {
                 return;
             }
         }

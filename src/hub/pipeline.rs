@@ -132,19 +132,27 @@ impl Pipeline {
         self.committer.submit_computed(compute, release);
     }
 
-    /// The next id of all messages. Where nothing else renews the lease on ids, a commit of its own does.
+    /// The next id of all messages. Whoever takes one for something that is not committed renews the lease afterwards.
     pub(super) fn next_id(&self) -> MessageId {
-        let id = self.ids.next();
+        self.ids.next()
+    }
+
+    /// Has the lease on ids renewed, where it is short and no other commit does it.
+    pub(super) fn renew_lease(&self) {
         if self.ids.should_renew() {
             self.submit_lease();
         }
-        id
     }
 
+    /// A commit for the lease alone. What it says is known when it is made.
     fn submit_lease(&self) {
-        let mut changes = Changes::new();
-        self.ids.before_commit(&mut changes);
-        self.submit(changes, Release::default());
+        let ids = Arc::clone(&self.ids);
+        let lease = move |_: &Store| {
+            let mut changes = Changes::new();
+            ids.before_commit(&mut changes);
+            changes
+        };
+        self.submit_computed(lease, Release::default());
     }
 
     /// Reads from the database on a thread that may wait. What is read need not be durable yet: good for deciding what is
@@ -154,7 +162,7 @@ impl Pipeline {
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let store = self.store.clone();
-        match tasks::blocking(move || read(&store)).await {
+        match tasks::blocking(move || store.contained(read)).await {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(refusal::database(&error)),
             None => Err(Stopped.into()),

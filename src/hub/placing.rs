@@ -27,7 +27,7 @@ impl Rooms {
         permit: Option<Permit>,
         compose: impl FnOnce(MessageId) -> Frame,
     ) -> MessageId {
-        self.with_audience(name, |_, audience| {
+        let id = self.with_audience(name, |_, audience| {
             let id = self.pipeline.next_id();
             audience.pass(Message {
                 frame: compose(id),
@@ -35,7 +35,9 @@ impl Rooms {
                 _permit: permit,
             });
             id
-        })
+        });
+        self.pipeline.renew_lease();
+        id
     }
 
     /// Places a message that is to be kept: `compose` makes its frame, says what is written, and may have the release hold

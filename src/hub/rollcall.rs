@@ -120,7 +120,7 @@ impl RollCall {
         for ids in self.connections.chunks(CONNECTIONS_AT_ONCE) {
             rooms.end_connections(ids).await?;
         }
-        // What the log says is durable, and told.
+        // What the log says is durable.
         rooms.pipeline.settle().await?;
         let returned = known - removed;
         info!(removed, returned, channels, "roll call");

@@ -118,18 +118,19 @@ impl Rooms {
         act: impl FnOnce(&Arc<Room>, &mut Audience) -> T,
     ) -> T {
         loop {
-            let room = match self.registry.get(name) {
-                Some(room) => room,
-                None => self.get_or_make(&name.into()),
-            };
+            let mut is_made = false;
+            let room = self.registry.get_or_insert(name, || {
+                is_made = true;
+                let name: Arc<str> = name.into();
+                (Arc::clone(&name), Arc::new(Room::new(name)))
+            });
             let mut audience = room.audience.lock();
             if audience.is_retired() {
                 continue;
             }
             let result = act(&room, &mut audience);
-            let is_empty = audience.len() == 0;
             drop(audience);
-            if is_empty {
+            if is_made {
                 self.retire_if_empty(&room, &mut room.state.lock());
             }
             return result;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::contain::contain_store;
 use super::disk_space::DiskGauge;
 use super::engine::Engine;
 use super::engine::sled::{Files, Sled};
@@ -137,6 +138,17 @@ impl Store {
     pub fn is_durable(&self) -> bool {
         let applied = self.inner.applied.load(Ordering::Acquire);
         self.inner.synced.load(Ordering::Acquire) >= applied
+    }
+
+    /// Calls `read`, which may panic where the database is damaged.
+    ///
+    /// # Errors
+    /// Those of `read`, and [`StoreError::Panicked`].
+    pub fn contained<T>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        contain_store(|| read(self))
     }
 
     /// The database's size on disk, in bytes.

@@ -1,5 +1,7 @@
 //! Who overrides whom: flags, the environment, the file.
 
+use std::net::SocketAddr;
+
 use super::*;
 
 #[test]
@@ -44,6 +46,15 @@ fn flags_override_the_environment_which_overrides_the_file() {
             .flag("--data-dir", "data_dir", "from/flag");
     let config = site.load(&toml).unwrap();
     assert_eq!(config.listen, ["127.0.0.1:4".parse().unwrap()]);
+    for (text, listen) in [
+        ("[::]:8443", vec!["[::]:8443"]),
+        ("[::1]:1,127.0.0.1:2", vec!["[::1]:1", "127.0.0.1:2"]),
+        (r#"["[::1]:1"]"#, vec!["[::1]:1"]),
+    ] {
+        let site = Site::new().flag("--listen", "listen", text);
+        let listen: Vec<SocketAddr> = listen.iter().map(|addr| addr.parse().unwrap()).collect();
+        assert_eq!(site.load(MINIMAL).unwrap().listen, listen, "{text}");
+    }
     assert_eq!(config.data_dir, Path::new("from/flag"));
     assert_eq!(config.presence.boot_grace, Duration::from_secs(2));
 }
@@ -75,6 +86,18 @@ fn the_environment_alone_is_enough() {
     let config = Config::load(&sources).unwrap();
     assert_eq!(config.auth.keys.len(), 1);
     assert_eq!(config.tls.private_key, site.path().join("key.pem"));
+}
+
+#[test]
+fn no_keys_in_the_environment_are_none() {
+    for none in ["", "[]"] {
+        let site = Site::new().env("ROLLCALL_AUTH__KEYS", none);
+        let errors = site.errors(MINIMAL);
+        assert!(
+            errors.iter().any(|error| error.contains("auth.keys: ")),
+            "{none:?}: {errors:#?}"
+        );
+    }
 }
 
 #[test]
