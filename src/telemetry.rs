@@ -1,7 +1,7 @@
 //! Logs: one line an event, on stderr, for a person, for the systemd journal or for a machine.
 //!
-//! In the journal a line begins with its sd-daemon priority (`<3>` for an error) and leaves the time to journald; what a
-//! message says over several lines stays one entry a line with the same priority.
+//! In the journal a line begins with its sd-daemon priority (`<3>` for an error), and journald adds the time. Each line of a
+//! message of several lines is an entry with the same priority.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -14,16 +14,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// A logger is installed already; there is one in a process.
 #[derive(Debug, thiserror::Error)]
 #[error("the log was set up twice")]
-pub struct AlreadyInitialised;
+pub(crate) struct AlreadyInitialised;
 
-/// Sends the log of this process to stderr, for good.
-///
-/// # Errors
-/// When it was called before.
-pub fn init(log: &Log) -> Result<(), AlreadyInitialised> {
+/// Sends the log of this process to stderr. Can be called once.
+pub(crate) fn init(log: &Log) -> Result<(), AlreadyInitialised> {
     let surroundings = Surroundings {
         journal: stderr_is_journal(),
         terminal: io::stderr().is_terminal(),
@@ -56,7 +52,7 @@ where
     };
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
-        // It would be told on stderr as well, where printing panics: a log whose reader has gone must not end the server.
+        // The library would print them to stderr too, and panic where that fails. A closed stderr must not end the server.
         .log_internal_errors(false)
         .with_writer(writer);
     let format = match log.format {
@@ -80,8 +76,8 @@ where
     }
 }
 
-/// Whether stderr is the very stream that systemd connected to the journal. (`JOURNAL_STREAM` is inherited by every
-/// child, also by one whose stderr was sent elsewhere, so its device and inode are compared.)
+/// Whether stderr is the stream that systemd connected to the journal. A child whose stderr leads elsewhere inherits
+/// `JOURNAL_STREAM` too, so its device and inode are compared.
 fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
@@ -121,7 +117,7 @@ where
     }
 }
 
-/// The syslog priority of a level.
+/// The syslog priority.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

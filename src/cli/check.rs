@@ -1,4 +1,4 @@
-//! `rollcall check`: everything that could stop a start, said before the start.
+//! `rollcall check`: finds what would stop a start, before the start.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,22 +39,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     output::say(&summary(&args.file.path(), &config, &database))
 }
 
-/// What reading the configuration alone does not show.
+/// Reads the files that the configuration names.
 ///
 /// # Errors
-/// When a start would fail by it; what may pass by itself, a renewal that has replaced one of two files or a disk that does
-/// not read, is no wrong usage.
+/// When a start would fail. It is [`Failure::Failed`] where the problem may pass by itself: a renewal has replaced one of two
+/// files, or the disk does not read.
 pub(super) fn check_configuration(config: &Config) -> Result<(), Failure> {
     let wrong = server::problems(config);
     if wrong.is_empty() {
         return Ok(());
     }
-    let texts: Vec<&str> = wrong.iter().map(|one| one.text.as_str()).collect();
+    let texts: Vec<&str> = wrong.iter().map(|(text, _)| text.as_str()).collect();
     let text = format!("the configuration cannot be used\n{}", texts.join("\n"));
-    Err(match wrong.iter().any(|one| one.is_for_a_person) {
-        true => Failure::Usage(text),
-        false => Failure::Failed(text),
-    })
+    let is_for_a_person = wrong.iter().any(|(_, is_for_a_person)| *is_for_a_person);
+    Err(Failure::new(text, is_for_a_person))
 }
 
 /// The directory, or the nearest one above it that exists.
@@ -82,19 +80,18 @@ fn usable(data_dir: &Path) -> Result<(), String> {
     })
 }
 
-/// What there is to say of the database: it has been read, unless a server has it open.
+/// Reads the whole database, unless a server has it open, and says what was found.
 fn database(data_dir: &Path) -> Result<String, Failure> {
     match Store::inspect(data_dir) {
         Ok(Soundness::None) => Ok("none yet; the first start makes it".into()),
         Ok(Soundness::Sound) => Ok("sound: all of it has been read".into()),
         Ok(Soundness::LogIsSound) => Ok("its log has been read, without memory for more".into()),
         Err(error @ OpenError::InUse { .. }) => Ok(format!("not looked at: {error}")),
-        Err(error) if error.is_for_a_person() => Err(Failure::Usage(error.to_string())),
-        Err(error) => Err(Failure::Failed(error.to_string())),
+        Err(error) => Err(Failure::new(error.to_string(), error.is_for_a_person())),
     }
 }
 
-/// What works and is unwise.
+/// What does not stop a start, but is unwise.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let key = &config.tls.private_key;

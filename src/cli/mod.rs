@@ -1,6 +1,6 @@
-//! The command line: one file per command. A command takes its parsed arguments and returns, or fails with a
+//! The command line: one file per command. A command takes its parsed arguments, and returns or fails with a
 //! [`Failure`], which knows its exit code. `configuration` finds the configuration, `dev` keeps the folder of the
-//! development server, `files` writes files with care, `output` prints, `admin` reaches a running server.
+//! development server, `files` writes key files, `output` prints, `admin` reaches a running server.
 //!
 //! A new command is a file with an `Args` and a `run`, and a line each in [`Command`] and [`Command::run`].
 
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use failure::Failure;
+use failure::Failure;
 
 /// Rollcall: a presence server in one binary. It knows who is in the room, tells everybody who comes and goes, and
 /// still knows after a restart, a crash or a power cut.

@@ -81,7 +81,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     };
     let config = Config::load(&sources(file, args.flags()))?;
     check::check_configuration(&config)?;
-    telemetry::init(&config.log).map_err(|error| Failure::Failed(error.to_string()))?;
+    telemetry::init(&config.log).map_err(Failure::failed)?;
     for warning in check::warnings(&config) {
         tracing::warn!("{warning}");
     }
@@ -91,7 +91,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             welcome(folder, &args.dev_dir.dev_dir, addresses);
         }
     };
-    // What is made from here on is the database and the sockets, and these set their own modes.
+    // The files made from here on are the database, for its owner alone, and the sockets, which set their own modes.
     umask(Mode::from_raw_mode(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -99,13 +99,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no threads to run on: {error}")))?;
     runtime
         .block_on(crate::server::run(config, sockets, starts, on_ready))
-        .map_err(|error| match error.is_for_a_person() {
-            true => Failure::Usage(error.to_string()),
-            false => Failure::Failed(error.to_string()),
-        })
+        .map_err(|error| Failure::new(error.to_string(), error.is_for_a_person()))
 }
 
-/// Tells a developer what there is, and what to type.
+/// Prints what a developer can try.
 fn welcome(folder: &DevFolder, dev_dir: &Path, addresses: &[SocketAddr]) {
     let Some(address) = addresses.first() else {
         return;
@@ -129,7 +126,7 @@ fn welcome(folder: &DevFolder, dev_dir: &Path, addresses: &[SocketAddr]) {
         &folder.certificate().display().to_string(),
         &folder.api_key().display().to_string(),
     );
-    // Without anybody to read it there is nothing to say, and the server goes on.
+    // The server runs on even if nobody reads this.
     let _ = output::say(&text);
 }
 
@@ -150,7 +147,7 @@ fn instructions(join: &str, host: &str, certificate: &str, api_key: &str) -> Str
     )
 }
 
-/// How a client on this machine calls an address: by the name that the certificate has, where that leads there.
+/// The host and port for a client on this machine: by the certificate's name, where that leads to the address.
 fn dev_host(address: SocketAddr) -> String {
     if address.ip().is_loopback() || address.ip().is_unspecified() {
         format!("{HOST}:{}", address.port())

@@ -1,7 +1,7 @@
 //! The admin socket: a Unix socket for the operator's commands, which speaks HTTP/1.1.
 //!
-//! Its routes are those of the server HTTP API, and `/status`. Whoever may open the file may use it: its permissions
-//! (0660, so its owner and its group) are the authentication.
+//! Its routes are those of the server HTTP API, and `/status`. The file's permissions (0660: owner and group) are the
+//! authentication.
 
 use std::convert::Infallible;
 use std::fs;
@@ -26,60 +26,44 @@ use tokio::net::UnixListener;
 use tracing::debug;
 
 use super::answer::{Answer, method_not_allowed, not_found, value};
+use super::listener::EXHAUSTED_PAUSE;
 use super::{Shared, server_api};
 use crate::hub::rfc3339;
 use crate::protocol::EventKind;
 use crate::tls::Validity;
 use crate::world::clock;
 
-/// Who may use the socket: its owner and its group.
 const MODE: u32 = 0o660;
-/// How many commands may wait to be heard.
+/// How many commands may wait to be accepted.
 const BACKLOG: i32 = 16;
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long accepting rests when the system has no descriptor for us.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why there is no admin socket.
 #[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// Another server listens on it.
+pub(crate) enum AdminError {
     #[error(
         "the admin socket {} belongs to another server that runs: stop that one, or give this one an admin.socket of its own",
         path.display()
     )]
-    InUse {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// Something else is there.
+    InUse { path: PathBuf },
     #[error("the admin socket {} cannot be made: a file that is no socket is there; move it away", path.display())]
-    NoSocket {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The system refuses.
+    NoSocket { path: PathBuf },
     #[error("the admin socket {} cannot be made: {error}", path.display())]
-    Io {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
+    Io { path: PathBuf, error: io::Error },
 }
 
-/// The socket, listening. Its file goes when this is dropped.
+/// The listening socket. Dropping it removes its file.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// The file's device and number: another server may have put its own in its place.
+    /// The file's device and inode: another server may have replaced it by its own.
     file: (u64, u64),
 }
 
 impl AdminSocket {
-    /// Makes the socket, in place of one that a server which is no more has left behind.
+    /// Makes the socket. It replaces one that a server left behind which runs no more.
     pub(super) fn open(path: &Path) -> Result<Self, AdminError> {
         let io = |error| AdminError::Io {
             path: path.to_owned(),
@@ -92,7 +76,7 @@ impl AdminSocket {
                 });
             }
             Ok(_) => match StdStream::connect(path) {
-                // Whoever made it is no more.
+                // Nobody listens on it any more.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     fs::remove_file(path).map_err(io)?;
                 }
@@ -151,8 +135,8 @@ impl Drop for AdminSocket {
     }
 }
 
-/// Listens, and lets nobody in meanwhile whom the mode does not let in: the file takes the mode that the socket has when
-/// it is bound, less the umask.
+/// Listens. At no moment does the file allow more than the mode: it takes the mode of the socket when it is bound, less the
+/// umask.
 fn listen_on(path: &Path) -> io::Result<StdListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -187,16 +171,15 @@ struct Status {
     /// How many were dropped since the start because they gave no sign of life.
     silent: u64,
     channels: usize,
-    /// Whether members known from before the start are still awaited.
+    /// `awaited` while members known from before the start may still come back, then `held`.
     roll_call: &'static str,
-    /// Null where the disk does not answer.
+    /// `null` where the disk does not answer.
     database_bytes: Option<u64>,
-    /// How long the oldest change waits for the disk; null where all are on it.
+    /// How long the oldest change has waited for the disk. `null` where none waits.
     oldest_waiting_seconds: Option<f64>,
-    /// Null where it does not say for how long it is good.
+    /// `null` where the certificate states no validity.
     certificate: Option<Certificate>,
     disk_free_bytes: Option<u64>,
-    /// What the operator should look at.
     warnings: Vec<String>,
     outbox: OutboxStatus,
     webhooks: Vec<Webhook>,
@@ -209,7 +192,7 @@ struct Certificate {
     state: &'static str,
     /// The same for a person.
     says: String,
-    /// Whole days until its end; negative once it is over.
+    /// Negative once it has expired.
     days_left: i64,
     not_before: String,
     not_after: String,
@@ -232,8 +215,9 @@ impl Certificate {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct OutboxStatus {
-    /// The sequence of the last event, and of the last one that was trimmed.
+    /// The sequence of the last event.
     last: u64,
+    /// The sequence of the last event that was trimmed.
     trimmed: u64,
     bytes: u64,
     max_bytes: u64,

@@ -3,23 +3,40 @@
 use bytes::Bytes;
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::protocol::{ErrorCode, Refusal};
 
-/// An answer.
 pub(super) type Answer = Response<Body>;
 
-/// Its body: whole, or one that goes on.
+/// A whole body, or a stream.
 pub(super) type Body = Either<Full<Bytes>, Channel<Bytes>>;
 
-/// An answer that says why something cannot be, on its way up.
-pub(super) type Refused = Box<Answer>;
+/// The error side of a handler's result: the answer that refuses the request. Boxed, because an answer is large.
+pub(super) struct Refused(Box<Answer>);
+
+impl From<Answer> for Refused {
+    fn from(answer: Answer) -> Self {
+        Self(Box::new(answer))
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refused: Refusal) -> Self {
+        refusal(&refused).into()
+    }
+}
+
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        *refused.0
+    }
+}
 
 /// How long a client should wait before it tries a full or stopping server again, in seconds.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const RETRY_AFTER: &str = "1";
 
 /// An error body: `{"error":{"code":…,"message":…}}`.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
@@ -40,7 +57,12 @@ pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
     )
 }
 
-/// A refusal of the hub, with the status that fits its code.
+/// As [`error`], for the error side of a result.
+pub(super) fn refused(status: StatusCode, code: &str, message: &str) -> Refused {
+    error(status, code, message).into()
+}
+
+/// The answer to a request that the hub refuses.
 pub(super) fn refusal(refusal: &Refusal) -> Answer {
     let status = match refusal.code {
         ErrorCode::InvalidMessage
@@ -72,49 +94,38 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
     error(status, refusal.code.as_str(), &refusal.message)
 }
 
-/// 503, with a word on when to try again.
+/// 503, with `Retry-After`.
 pub(super) fn unavailable(code: &str, message: &str) -> Answer {
-    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
-    answer
-        .headers_mut()
-        .insert(header::RETRY_AFTER, RETRY_AFTER);
-    answer
+    let answer = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    with(answer, [(header::RETRY_AFTER, RETRY_AFTER)])
 }
 
 /// The last answer on its connection.
-pub(super) fn last(mut answer: Answer) -> Answer {
-    answer
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer
+pub(super) fn last(answer: Answer) -> Answer {
+    with(answer, [(header::CONNECTION, "close")])
 }
 
-/// 404.
 pub(super) fn not_found(message: &str) -> Answer {
     error(StatusCode::NOT_FOUND, "NOT_FOUND", message)
 }
 
-/// 405; `allowed` is what may be used instead.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Answer {
-    let mut answer = error(
+    let message = format!("use {allowed}");
+    let answer = error(
         StatusCode::METHOD_NOT_ALLOWED,
         "METHOD_NOT_ALLOWED",
-        &format!("use {allowed}"),
+        &message,
     );
-    answer
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
-    answer
+    with(answer, [(header::ALLOW, allowed)])
 }
 
-/// An answer that has only a status.
+/// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Either::Left(Full::default()));
     *answer.status_mut() = status;
     answer
 }
 
-/// A value as JSON.
 pub(super) fn value(status: StatusCode, value: &impl Serialize) -> Answer {
     // Invariant: our bodies hold nothing that JSON cannot say.
     json(status, serde_json::to_vec(value).unwrap_or_default())
@@ -124,10 +135,19 @@ pub(super) fn value(status: StatusCode, value: &impl Serialize) -> Answer {
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    with(answer, [(header::CONTENT_TYPE, "application/json")])
+}
+
+/// Sets headers of an answer.
+pub(super) fn with<const N: usize>(
+    mut answer: Answer,
+    headers: [(HeaderName, &'static str); N],
+) -> Answer {
+    for (name, value) in headers {
+        answer
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
     answer
 }
 

@@ -1,4 +1,4 @@
-//! The stream under a connection: it tells the entrance of the client's progress until the WebSocket is open.
+//! The TCP stream under a connection. It reports the client's progress to the entrance until the WebSocket is open.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,11 +10,10 @@ use tokio::net::TcpStream;
 
 use super::entrance::Guest;
 
-/// A TCP stream.
 #[derive(Debug)]
 pub(super) struct Arrival {
     stream: TcpStream,
-    /// `None` once it is no guest any more.
+    /// `None` once it is a WebSocket.
     guest: Option<Arc<Guest>>,
 }
 
@@ -26,12 +25,11 @@ impl Arrival {
         }
     }
 
-    /// It is a WebSocket now, and its progress is no matter of the entrance.
+    /// It is a WebSocket now, and reports no more.
     pub(super) fn settle(&mut self) {
         self.guest = None;
     }
 
-    /// The stream under it.
     pub(super) fn tcp(&self) -> &TcpStream {
         &self.stream
     }

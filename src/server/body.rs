@@ -1,4 +1,4 @@
-//! What a request brings: who sent it, its query, and its body as a JSON object.
+//! Reading a request: its sender, its query, and its body as a JSON object.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -11,19 +11,19 @@ use hyper::header::{self, HeaderMap};
 use hyper::{Request, StatusCode};
 use tokio::time::timeout;
 
-use super::answer::{Refused, error, refusal};
+use super::answer::{Refused, refused};
 use super::entrance::Guest;
 use crate::hub::ClientInfo;
 use crate::protocol::{Limits, Object};
 
-/// What a body may have besides data and metadata, in bytes: names, ids, a token, a hundred storage keys.
+/// Room in a body for all but data and metadata, in bytes: names, ids, a token, a hundred storage keys.
 const AROUND_DATA: usize = 64 * 1024;
-/// How many times as long as compact JSON may be spelled: every ASCII character as `\u0041`.
+/// How much longer than compact JSON the same JSON may be: every ASCII character may be spelled as `\u0041`.
 const SPELLED: usize = 6;
 /// How long a body may take to arrive.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of what a program calls itself is kept, in bytes. It is in records of the database, which have a bound.
+/// How much of a `User-Agent` is kept, in bytes. Records of the database hold it, and their size is bounded.
 const USER_AGENT_BYTES: usize = 1_024;
 
 /// The address of a peer. A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
@@ -31,7 +31,6 @@ pub(super) fn ip(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
 
-/// Where a request comes from, and by which program.
 pub(super) fn client(source_ip: IpAddr, headers: &HeaderMap) -> ClientInfo {
     ClientInfo {
         source_ip,
@@ -39,7 +38,7 @@ pub(super) fn client(source_ip: IpAddr, headers: &HeaderMap) -> ClientInfo {
     }
 }
 
-/// What the program that sent a request calls itself, or the beginning of that.
+/// The `User-Agent`, cut to [`USER_AGENT_BYTES`].
 pub(super) fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
     headers
         .get(header::USER_AGENT)
@@ -48,7 +47,7 @@ pub(super) fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
         .map(Box::from)
 }
 
-/// The largest body, in bytes: the largest data or metadata, however it is spelled, and what stands around it.
+/// The largest body, in bytes: the largest data or metadata in its longest spelling, and [`AROUND_DATA`].
 pub(super) fn max_bytes(limits: &Limits) -> usize {
     SPELLED * limits.data_bytes.max(limits.umd_bytes) + AROUND_DATA
 }
@@ -56,7 +55,7 @@ pub(super) fn max_bytes(limits: &Limits) -> usize {
 /// Reads the body's text.
 pub(super) async fn text(request: Request<Incoming>, limits: &Limits) -> Result<String, Refused> {
     let max = max_bytes(limits);
-    // Until it is in, it is the client that is waited for.
+    // Until it has come, the server waits for the client.
     let guest = request.extensions().get::<Arc<Guest>>().cloned();
     if let Some(guest) = &guest {
         guest.await_body();
@@ -69,46 +68,42 @@ pub(super) async fn text(request: Request<Incoming>, limits: &Limits) -> Result<
     let bytes = match come {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
-            return Err(error(
+            return Err(refused(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LARGE",
                 &format!("a body has at most {max} bytes"),
-            )
-            .into());
+            ));
         }
         Ok(Err(_)) => {
-            return Err(error(
+            return Err(refused(
                 StatusCode::BAD_REQUEST,
                 "BODY_INCOMPLETE",
                 "the body did not arrive whole",
-            )
-            .into());
+            ));
         }
         Err(_) => {
-            return Err(error(
+            return Err(refused(
                 StatusCode::REQUEST_TIMEOUT,
                 "BODY_TIMEOUT",
                 "the body did not arrive within 10 seconds",
-            )
-            .into());
+            ));
         }
     };
     String::from_utf8(bytes.into()).map_err(|_| {
-        error(
+        refused(
             StatusCode::BAD_REQUEST,
             "INVALID_MESSAGE",
             "the body is not UTF-8",
         )
-        .into()
     })
 }
 
 /// The body's fields.
 pub(super) fn object(text: &str) -> Result<Object<'_, 'static>, Refused> {
-    Object::parse(text, "the body").map_err(|refused| refusal(&refused).into())
+    Ok(Object::parse(text, "the body")?)
 }
 
-/// A parameter of the query; the first one of its name.
+/// The first parameter of this name in the query.
 pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(query?.as_bytes())
         .find(|(found, _)| found == name)

@@ -1,16 +1,15 @@
-//! The Client HTTP API (section 11): what a connection may do, without its socket.
+//! The Client HTTP API (section 11): requests in the name of a connection, besides its WebSocket.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, header};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::answer::{
-    Answer, Refused, empty, error, method_not_allowed, not_found, refusal, unavailable, value,
+    Answer, Refused, empty, json, method_not_allowed, not_found, refused, unavailable, value, with,
 };
 use super::{Shared, body};
 use crate::hub::{
@@ -21,7 +20,6 @@ use crate::protocol::{
     ErrorCode, InvalidMessageId, Json, MessageId, Object, Reaction, Refusal, names,
 };
 
-/// What may be done.
 const VERBS: [&str; 5] = [
     "publishMessage",
     "listMessages",
@@ -30,49 +28,35 @@ const VERBS: [&str; 5] = [
     "umdUpdate",
 ];
 
-/// Answers `POST /connection/<verb>`, and the preflights that browsers send before it. No cookies are used, so any
-/// page may ask; only who has the connection's secret gets an answer.
+/// Answers `POST /connection/<verb>`, and the preflights of browsers. Pages of all origins may ask: there are no cookies, and
+/// each request needs the connection's secret.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     peer: IpAddr,
     verb: &str,
     request: Request<Incoming>,
 ) -> Answer {
-    let mut answer = match *request.method() {
+    let answer = match *request.method() {
         _ if !VERBS.contains(&verb) => not_found("this API has no such verb"),
-        Method::POST => match act(shared, peer, verb, request).await {
-            Ok(answer) => answer,
-            Err(refused) => *refused,
-        },
-        Method::OPTIONS => preflight(),
+        Method::POST => act(shared, peer, verb, request)
+            .await
+            .unwrap_or_else(Answer::from),
+        Method::OPTIONS => with(
+            empty(StatusCode::NO_CONTENT),
+            [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, OPTIONS"),
+                (
+                    header::ACCESS_CONTROL_ALLOW_HEADERS,
+                    "content-type, authorization",
+                ),
+                (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+            ],
+        ),
         _ => method_not_allowed("POST, OPTIONS"),
     };
-    answer.headers_mut().insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
-    answer
+    with(answer, [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")])
 }
 
-fn preflight() -> Answer {
-    let mut answer = empty(StatusCode::NO_CONTENT);
-    let headers = answer.headers_mut();
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("POST, OPTIONS"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("content-type, authorization"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static("86400"),
-    );
-    answer
-}
-
-/// The answer, or the one that says why not.
 async fn act(
     shared: &Arc<Shared>,
     peer: IpAddr,
@@ -92,11 +76,11 @@ async fn act(
     };
     result.map_err(|refused| match refused.code {
         ErrorCode::ConnectionUnknown if shared.hub.is_stopping() => closed_by_stop(),
-        _ => refusal(&refused).into(),
+        _ => refused.into(),
     })
 }
 
-/// What is said of a connection that is over: it may have been closed because the server stops.
+/// Refuses a request of a connection that is over, perhaps because the server stops.
 fn closed_by_stop() -> Refused {
     unavailable("SERVER_STOPPING", "the server is stopping").into()
 }
@@ -109,12 +93,11 @@ fn authenticate(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Conn
         if shared.hub.is_stopping() {
             return closed_by_stop();
         }
-        error(
+        refused(
             StatusCode::UNAUTHORIZED,
             ErrorCode::ConnectionUnknown.as_str(),
             "connectionId and connectionSecret must be those of a live connection",
         )
-        .into()
     })
 }
 
@@ -153,7 +136,7 @@ async fn publish_message(
     Ok(accepted(eager.then_some(id), &channel, &event))
 }
 
-/// 202: what was asked for is as good as done, and on disk where it has to be.
+/// 202: the message is on its way, and on disk where it is to be kept.
 pub(super) fn accepted(id: Option<MessageId>, channel: &str, event: &str) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -185,7 +168,7 @@ async fn list_messages(
     let channel = object.channel()?;
     let expand = object.flag("expandReactions")?;
     let reverse = object.flag("reverse")?;
-    // The bound of the other direction is none, whatever it is.
+    // The bound of the other direction is not even read.
     let bound = |name, applies| match applies {
         true => message_id(object, name),
         false => Ok(None),
@@ -239,7 +222,7 @@ impl<'a> MessageBody<'a> {
                 uid: record.uid.as_deref(),
                 umd: stored_json(record.umd.as_bytes()),
             }),
-            // Where they are to be listed one by one, it is told that there are none.
+            // An expanded list also says that there are none.
             reactions: (expand || !listed.reactions.is_empty()).then_some(Reactions {
                 reactions: &listed.reactions,
                 expand,
@@ -320,10 +303,10 @@ async fn list_reactions(
         Refusal::invalid("field `messageId` is missing: a message id is expected")
     })?;
     let after = match object.object("after")? {
-        Some(after) => {
-            let part = |name| Ok::<_, Refusal>(after.required(name)?.into_owned());
-            Some((part("reaction")?, part("uid")?))
-        }
+        Some(after) => Some((
+            after.required("reaction")?.into_owned(),
+            after.required("uid")?.into_owned(),
+        )),
         None => None,
     };
     let page = shared
@@ -363,7 +346,7 @@ async fn channel_info(
     Ok(value(StatusCode::OK, &body))
 }
 
-/// The list of a presence channel's members.
+/// `None` where the channel is no presence channel.
 pub(super) fn members(info: &ChannelInfo) -> Option<Json> {
     info.members
         .as_ref()
@@ -384,7 +367,7 @@ async fn umd_update(
         .hub
         .update_metadata(connection, channel.as_deref(), &token)
         .await?;
-    Ok(super::answer::json(StatusCode::OK, "{}"))
+    Ok(json(StatusCode::OK, "{}"))
 }
 
 fn message_id(object: &Object<'_, '_>, field: &str) -> Result<Option<MessageId>, Refusal> {

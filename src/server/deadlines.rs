@@ -1,11 +1,11 @@
-//! When a session has to do something though nothing comes (sections 1 and 6).
+//! When a session must act though nothing has come (sections 1 and 6).
 //!
-//! While the server does not read from a client, whatever it waits for from that client waits too: when it reads again,
-//! those deadlines have moved on by that time. What does not depend on the client goes on.
+//! While the server does not read from a client, the deadlines that the client must keep stand still: when reading goes on,
+//! they have moved by that time. All other deadlines go on.
 //!
-//! The whole server may stand still too (it is stopped, its machine is suspended, its processor is taken), and then finds
-//! itself past deadlines that clients have kept: what they sent is unread. So a client is only given up when reading has
-//! come to nothing since its deadline.
+//! The whole server may stand still too: it is stopped, its machine is suspended, or it gets no processor. It then wakes
+//! behind deadlines that its clients have kept, because what they sent is unread. So a client is given up only when a read
+//! after its deadline has found nothing.
 
 use std::time::Duration;
 
@@ -15,40 +15,39 @@ use super::liveness::{Liveness, Need, Terms};
 use crate::hub::Connection;
 use crate::protocol::CloseReason;
 
-/// How late a timer may be on a busy server.
+/// How late a timer may be on a busy server. A later one shows that the server stood still.
 const LATE: Duration = Duration::from_secs(1);
-/// How often a session that does not read finds out whether its client has left.
+/// How often a session that does not read checks whether its client has left.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a client whose deadline is over stays until it is certain that nothing has come from it.
+/// How often a client past its deadline is checked, until it is certain that nothing has come from it.
 const DOUBT: Duration = Duration::from_millis(50);
 
-/// What the operator has set.
+/// The configured times.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     pub(super) max_lifetime: Duration,
     pub(super) idle_timeout: Duration,
-    /// Nothing where pings are off.
+    /// `None` where pings are off.
     pub(super) ping: Option<Terms>,
 }
 
-/// The deadlines of one session.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     lifetime: Instant,
     idle_timeout: Duration,
-    /// The last frame in either direction. Pings and pongs are none.
+    /// The last frame in either direction, pings and pongs excepted.
     active: Instant,
     keep_alive: Option<(Duration, Instant)>,
     heartbeat: Option<(Duration, Instant)>,
     pub(super) liveness: Liveness,
     rest: Option<Rest>,
-    /// A deadline of the client's is over: until when it is not asked for.
+    /// Set while the client is past a deadline and reading has not shown yet that nothing has come: when to check again.
     doubt: Option<Instant>,
-    /// When reading came to nothing, while there was a doubt.
+    /// The last time that reading found nothing while there was a doubt.
     dry: Instant,
 }
 
-/// A time without reading.
+/// A time in which the session does not read.
 #[derive(Debug)]
 struct Rest {
     began: Instant,
@@ -60,7 +59,7 @@ struct Rest {
 pub(super) enum Due {
     Close(CloseReason),
     KeepAlive,
-    /// Nothing is read: has the client left?
+    /// Check whether the client has left, while the session does not read.
     Look,
     Client(Need),
 }
@@ -92,12 +91,12 @@ impl Deadlines {
         }
     }
 
-    /// Frames have gone.
+    /// Frames have been written.
     pub(super) fn wrote(&mut self, now: Instant) {
         self.active = now;
     }
 
-    /// Something has come, a whole frame or less.
+    /// Bytes have come. `is_frame`: they complete a frame.
     pub(super) fn heard(&mut self, is_frame: bool, now: Instant) {
         self.liveness.heard(now);
         if is_frame {
@@ -105,14 +104,14 @@ impl Deadlines {
         }
     }
 
-    /// The client's heart has beaten, when it was last active.
+    /// The last frame was a heartbeat.
     pub(super) fn heartbeat(&mut self) {
         if let Some((timeout, due)) = &mut self.heartbeat {
             *due = self.active + *timeout;
         }
     }
 
-    /// Reading stops; where it `matters`, the session is to find out now and then whether the client has left.
+    /// Reading stops. Where it `matters`, the session is to check now and then whether the client has left.
     pub(super) fn rest(&mut self, now: Instant, matters: bool) {
         let look = if matters { now + LOOK } else { self.lifetime };
         self.rest = Some(Rest { began: now, look });
@@ -125,8 +124,8 @@ impl Deadlines {
         }
     }
 
-    /// The timer was set to `planned` and strikes now. If that is late, the whole server has stood still, nobody knows since
-    /// when: its clients begin anew, because what they have sent may still be under way.
+    /// The timer was set to `planned` and fires now. If that is late, the whole server has stood still for an unknown time.
+    /// The client's deadlines then begin anew, because what it has sent may still be on its way.
     pub(super) fn struck(&mut self, planned: Instant, now: Instant) {
         let late = now.saturating_duration_since(planned);
         if late > LATE && self.rest.is_none() {
@@ -138,17 +137,17 @@ impl Deadlines {
         }
     }
 
-    /// Whether the session has to say when reading comes to nothing.
+    /// Whether the session must call [`found_nothing`](Self::found_nothing) when a read finds nothing.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt.is_some() && self.rest.is_none()
     }
 
-    /// Everything that the client has sent is read, and done.
+    /// All that the client has sent is read and handled.
     pub(super) fn found_nothing(&mut self, now: Instant) {
         self.dry = now;
     }
 
-    /// Whether the client has not kept a deadline that is over. Until that is certain, it is asked for again soon.
+    /// Whether it is certain that the client has missed a deadline. Until then, it is checked again soon.
     fn is_broken(&mut self, deadline: Instant, now: Instant) -> bool {
         let is_broken = self.dry >= deadline;
         if !is_broken {
@@ -158,7 +157,7 @@ impl Deadlines {
     }
 
     fn not_read_for(&mut self, pause: Duration, now: Instant) {
-        // What was written meanwhile was activity too: it cannot lie in the future.
+        // Writing meanwhile was activity too, so the sum may lie in the future.
         self.active = (self.active + pause).min(now);
         self.liveness.rested(pause, now);
         if let Some((_, due)) = &mut self.heartbeat {
@@ -166,8 +165,8 @@ impl Deadlines {
         }
     }
 
-    /// The next moment at which something may be due. Activity only moves it further away, so the timer is set anew
-    /// when it strikes and not with every frame.
+    /// The next moment at which something may be due. Activity only moves it further away, so the timer is set again
+    /// when it fires and not with every frame.
     pub(super) fn next(&self) -> Instant {
         let of_client = if let Some(rest) = &self.rest {
             [Some(rest.look), None, None]
@@ -186,7 +185,7 @@ impl Deadlines {
             .fold(self.lifetime, Instant::min)
     }
 
-    /// What there is to do; one thing at a time, so ask again after a ping or a look.
+    /// The next thing to do, if any. Call it until it returns `None`.
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
         if now >= self.lifetime {
             return Some(Due::Close(CloseReason::Lifetime));

@@ -1,8 +1,8 @@
-//! Descriptors: a connection is one, and a few are kept back from the connections.
+//! File descriptors: each connection takes one, and some are reserved.
 //!
-//! The system gives out the lowest free number. So a connection whose number lies under the reserve shows that there was
-//! one to spare, and one whose number lies in the reserve that there was none: nothing needs to be counted. With the
-//! reserve the admin socket, the database and the webhooks go on when clients have taken all else.
+//! With the reserve the admin socket, the database and the webhooks still work when clients have taken all else. The kernel
+//! gives out the lowest free number. So a connection may have its descriptor if the number lies below the reserve, and
+//! nothing needs to be counted.
 
 use std::net::TcpStream as StdStream;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -14,7 +14,7 @@ use tracing::warn;
 /// How many descriptors connections may not have.
 const RESERVE: u64 = 64;
 
-/// Takes as many as the system allows, and says so if they are not enough for so many connections.
+/// Raises the limit as far as the system allows, and warns if it is too low for so many connections.
 pub(super) fn raise_limit(connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -33,7 +33,7 @@ pub(super) fn raise_limit(connections: usize) {
     }
 }
 
-/// Whether a connection has a descriptor that connections may not have.
+/// Whether a connection has a descriptor of the reserve.
 pub(super) fn is_reserved(connection: impl AsFd) -> bool {
     let number = connection.as_fd().as_raw_fd();
     // The limit can be changed from outside while we run.
@@ -42,13 +42,13 @@ pub(super) fn is_reserved(connection: impl AsFd) -> bool {
         .is_some_and(|limit| u64::try_from(number).is_ok_and(|number| number >= ceiling(limit)))
 }
 
-/// The same connection with another descriptor, if there is one that it may have.
+/// The same connection with a descriptor below the reserve, if one is free.
 pub(super) fn unreserved(connection: impl AsFd) -> Option<StdStream> {
     let other: OwnedFd = fcntl_dupfd_cloexec(connection, 0).ok()?;
     (!is_reserved(&other)).then(|| other.into())
 }
 
-/// The first number of the reserve. Of a small limit it is a quarter.
+/// The first number of the reserve. The reserve is at most a quarter of the limit.
 fn ceiling(limit: u64) -> u64 {
     limit - RESERVE.min(limit / 4)
 }

@@ -1,23 +1,25 @@
-//! The entrance: everybody who has connected and is no WebSocket.
+//! The entrance: all connections that are not (yet) a WebSocket. They are called guests.
 //!
-//! A guest passes through rooms, each with places of its own:
+//! A guest passes through rooms. Each room has a bounded number of places:
 //!
-//! 1. the *lobby*, until it has sent its first byte, and until there is a place for its handshake. A place costs little
-//!    more than a descriptor, so there are many;
-//! 2. the *handshake*: TLS, and the first request up to its answer, or up to the WebSocket that it becomes. As many as
-//!    the processor finishes well within the time that a handshake may take;
+//! 1. the *lobby*, until its first byte has come and a place for its handshake is free. A place costs little more than a
+//!    file descriptor, so there are many;
+//! 2. the *handshake*: TLS, and the first request until it is answered or has become a WebSocket. There are as many places
+//!    as the processor can serve well within the timeout of a handshake;
 //! 3. *kept*: HTTP connections whose first request has been answered, and readers of the feed.
 //!
-//! Where all places of a room are taken, somebody who is silent gives way ([`WaitingRoom`] says who); in a handshake only one
-//! of whose origin nobody finishes, for in a crowd from one place each waits for its turn there. So those who have sent
-//! nothing at all never take the place of a handshake; and where nobody in a room is silent, the next one waits in the room
-//! before, and before the lobby in the system's backlog. In the lobby too those give way who wait for their handshake, where
-//! one origin has very many of them and none of it finishes.
+//! When a room is full, a silent guest gives way; [`WaitingRoom`] decides which one. When no guest of the room is silent, the
+//! next one waits in the room before it; before the lobby that is the kernel's backlog. So clients that send nothing never
+//! take the place of a handshake.
 //!
-//! A guest is *asked* to give way, and gives way on its own task: that looks first whether something has come meanwhile, for
-//! it may be us who are late.
+//! Two rules protect and bound crowds from one origin. In the handshake, nobody gives way while others of its origin finish:
+//! each of a crowd waits for its turn. In the lobby, guests that wait for a handshake give way where their origin has very
+//! many of them and none finishes.
 //!
-//! What a connection costs here: one small allocation, and a short lock a few times on its way in.
+//! A guest is *asked* to give way and does so on its own task. That task first looks whether something has come meanwhile,
+//! because the server itself may be late.
+//!
+//! A connection costs one small allocation here, and takes a short lock a few times on its way in.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -35,30 +37,29 @@ use super::origin::Origin;
 use super::tally::{GaveWay, Tally};
 use super::waiting_room::{GuestId, WaitingRoom, Way};
 
-/// How many may be in the lobby: all of a large crowd, so that those of its clients that are late are not taken for silent
-/// ones. Further ones wait in the backlog.
+/// How many may be in the lobby. A large crowd fits in, so that its late clients are not taken for silent ones. Further
+/// ones wait in the backlog.
 const LOBBY: usize = 16_384;
 /// How many may be in their handshake. Further ones wait in the lobby.
 const HANDSHAKES: usize = 4_096;
-/// How many HTTP connections may be kept. Beyond that an idle one gives way; where none is idle, a connection is closed
-/// after its answer, and a reader of the feed is told to come later.
+/// How many HTTP connections may be kept. Beyond that an idle one gives way. Where none is idle, a connection is closed
+/// after its answer, and a new reader of the feed is refused with 503.
 const KEPT: usize = 1_024;
 /// How many connections there may be besides the WebSockets.
 pub(super) const PLACES: usize = LOBBY + HANDSHAKES + KEPT;
 
-/// After how long somebody who has sent nothing may have to give way. A client's first byte is on its way right behind the
-/// packet that opens the connection.
+/// How long a guest may send nothing before it may have to give way. A client's first byte follows right behind the packet
+/// that opens the connection.
 const SILENCE: Duration = Duration::from_secs(1);
-/// After how long somebody may have to give way who has stopped in the middle of a handshake.
+/// How long a guest may make no progress in its handshake before it may have to give way.
 const STALL: Duration = Duration::from_secs(2);
-/// How often a newcomer looks whether there is a descriptor for it.
+/// How often a newcomer without a descriptor tries again.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
-/// How often the log speaks of what happens here.
+/// How often the log is written at most.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
-/// How long what happens is gathered when the log has been silent.
+/// How long the first log line after a quiet time waits, to count more than the first event.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// Where a guest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Stage {
@@ -75,7 +76,7 @@ pub(super) struct Entrance {
     guests: AtomicU64,
     lobby_changed: Notify,
     handshake_changed: Notify,
-    /// Held by the one that is next in the handshake's room: they get in as they have come.
+    /// Held by the guest that gets the next handshake place. The mutex is fair, so guests get in in order of arrival.
     turn: tokio::sync::Mutex<()>,
     tally: Mutex<Tally>,
     happened: Notify,
@@ -145,8 +146,7 @@ impl Entrance {
         Visit(guest)
     }
 
-    /// Gives a newcomer one of the descriptors that connections may have. Where there is none, it waits, and whoever is
-    /// silent gives way to it.
+    /// Gives a newcomer a descriptor below the reserve. Where there is none, it waits until a silent guest has given way.
     pub(super) async fn with_descriptor(&self, stream: TcpStream) -> std::io::Result<TcpStream> {
         if !descriptors::is_reserved(&stream) {
             return Ok(stream);
@@ -166,12 +166,11 @@ impl Entrance {
         }
     }
 
-    /// A connection could not be accepted.
     pub(super) fn not_accepted(&self, error: &std::io::Error) {
         self.happens(|tally| tally.without_descriptor(Some(error)));
     }
 
-    /// Tells the log what happens, at most once a minute.
+    /// Logs the tally, at most once a minute, for ever.
     pub(super) async fn report(self: Arc<Self>) {
         loop {
             self.happened.notified().await;
@@ -182,7 +181,8 @@ impl Entrance {
         }
     }
 
-    /// Waits until a room has a place, and asks who can to give way. `changed` tells of every change in the room.
+    /// Waits until a room has a free place, and asks guests to give way for it. `changed` is notified at every change in the
+    /// room.
     async fn place(&self, stage: Stage, changed: &Notify) {
         loop {
             let mut change = pin!(changed.notified());
@@ -215,15 +215,7 @@ impl Entrance {
         }
     }
 
-    /// A guest in the lobby is silent no more, and waits.
-    fn first_byte_of(&self, guest: &Guest) {
-        let asked = self.rooms.lock().lobby.wait(guest.id, Instant::now());
-        if asked {
-            self.changed(Stage::Lobby);
-        }
-    }
-
-    /// Asks one who is silent to give way for want of descriptors, unless one has been asked already.
+    /// Asks a silent guest to give way for its descriptor, unless one has been asked already.
     fn spare(&self) {
         let mut rooms = self.rooms.lock();
         let now = Instant::now();
@@ -253,22 +245,22 @@ impl Entrance {
     }
 }
 
-/// One that is here.
+/// A connection in the entrance.
 #[derive(Debug)]
 pub(super) struct Guest {
     entrance: Arc<Entrance>,
     id: GuestId,
     origin: Origin,
-    /// Where it is; changed only under the lock of the rooms.
+    /// A [`Stage`]; changed only under the lock of the rooms.
     stage: AtomicU8,
-    /// Rings when it is asked to give way.
+    /// Notified when it is asked to give way.
     bell: Notify,
     /// Whether it was asked while it was kept; changed only under the lock of the rooms.
     dismissed: AtomicBool,
 }
 
 impl Guest {
-    /// Asks it to give way; under the lock of the rooms.
+    /// Asks it to give way. The caller holds the lock of the rooms.
     fn ask(&self) {
         if self.stage() == Stage::Kept {
             self.dismissed.store(true, Ordering::Relaxed);
@@ -276,11 +268,10 @@ impl Guest {
         self.bell.notify_one();
     }
 
-    /// It has sent its first byte: waits until there is a place for its handshake. Returns whether it has one; where it has
-    /// not, it gives way.
+    /// Its first byte has come: waits until there is a place for its handshake. Returns false where it gives way instead.
     #[must_use]
     pub(super) async fn handshake_place(self: &Arc<Self>) -> bool {
-        self.entrance.first_byte_of(self);
+        self.in_its_room(|room| room.wait(self.id, Instant::now()));
         tokio::select! {
             biased;
             () = self.next_handshake() => true,
@@ -309,7 +300,7 @@ impl Guest {
         entrance.changed(Stage::Lobby);
     }
 
-    /// It has finished its handshake, or become a WebSocket: others of its origin may still be on their way to it.
+    /// It has finished its handshake, or become a WebSocket. That excuses the silence of others of its origin.
     pub(super) fn finished(&self) {
         self.entrance
             .rooms
@@ -317,50 +308,42 @@ impl Guest {
             .finished(self.origin, Instant::now());
     }
 
-    /// Something of it has come, or gone to it.
+    /// Bytes have come from it, or have been sent to it.
     pub(super) fn heard(&self) {
-        if self.stage() == Stage::Gone {
-            return;
-        }
-        let mut rooms = self.entrance.rooms.lock();
-        let stage = self.stage();
-        let asked = rooms
-            .of(stage)
-            .is_some_and(|room| room.heard(self.id, Instant::now()));
-        drop(rooms);
-        if asked {
-            // Somebody else has to be.
-            self.entrance.changed(stage);
+        if self.stage() != Stage::Gone {
+            self.in_its_room(|room| room.heard(self.id, Instant::now()));
         }
     }
 
-    /// A request of it is being served: its silence is no fault of its own.
+    /// The server works on its request: its silence does not count.
     pub(super) fn serve(&self) {
+        self.in_its_room(|room| room.serve(self.id));
+    }
+
+    /// The server waits for the body of its request: its silence counts again.
+    pub(super) fn await_body(&self) {
+        self.in_its_room(|room| room.served(self.id, Instant::now()));
+    }
+
+    /// Notes progress in the room that it is in. `note` returns whether it had been asked to give way; as it stays now,
+    /// another guest has to be asked.
+    fn in_its_room(&self, note: impl FnOnce(&mut WaitingRoom<Arc<Self>>) -> bool) {
         let mut rooms = self.entrance.rooms.lock();
         let stage = self.stage();
-        let asked = rooms.of(stage).is_some_and(|room| room.serve(self.id));
+        let asked = rooms.of(stage).is_some_and(note);
         drop(rooms);
         if asked {
             self.entrance.changed(stage);
         }
     }
 
-    /// The body of its request has yet to come: its silence is its own again.
-    pub(super) fn await_body(&self) {
-        let mut rooms = self.entrance.rooms.lock();
-        let stage = self.stage();
-        if let Some(room) = rooms.of(stage) {
-            room.served(self.id, Instant::now());
-        }
-    }
-
-    /// Its request has its answer; `goes_on` where that has no end. Returns whether the connection may be kept.
+    /// Its request is answered. `goes_on`: the answer is a stream without end. Returns whether the connection may be kept.
     #[must_use]
     pub(super) fn answered(self: &Arc<Self>, goes_on: bool) -> bool {
         let now = Instant::now();
         let mut rooms = self.entrance.rooms.lock();
         if self.stage() == Stage::Handshake {
-            // Only the first answer counts: a kept connection asks as often as it likes.
+            // Only the first answer excuses others of its origin: a kept connection may send any number of requests.
             rooms.finished(self.origin, now);
             if !rooms.kept.has_place() {
                 let Way::Ask(guest) = rooms.kept.give_way(now) else {
@@ -384,14 +367,14 @@ impl Guest {
         true
     }
 
-    /// Waits until it has to give way, and says where it is then.
+    /// Waits until it has to give way, and returns where it is then.
     pub(super) async fn asked(&self) -> Stage {
         loop {
             self.bell.notified().await;
             let mut rooms = self.entrance.rooms.lock();
             let stage = self.stage();
-            // One that is kept has had what it came for: it goes, even if it has begun something new meanwhile. Yet the bell
-            // may have rung in its handshake, and be heard only now.
+            // A kept one has had its answer: it goes, even if it has sent another request meanwhile. But the notification
+            // may be one of its handshake, seen only now; then it stays.
             let goes = match stage {
                 Stage::Kept => self.dismissed.load(Ordering::Relaxed),
                 _ => rooms.of(stage).is_some_and(|room| room.must_go(self.id)),
@@ -402,7 +385,7 @@ impl Guest {
         }
     }
 
-    /// It has given way.
+    /// Counts it as having given way.
     pub(super) fn gave_way(&self) {
         let how = match self.stage() {
             Stage::Lobby => GaveWay::Silent,
@@ -439,7 +422,7 @@ impl Guest {
     }
 }
 
-/// A guest's stay; its place is free when this is dropped.
+/// Holds a guest's place; the place is free when this is dropped.
 #[derive(Debug)]
 pub(super) struct Visit(Arc<Guest>);
 

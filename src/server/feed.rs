@@ -7,24 +7,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Request, Response, header};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error};
 
-use super::answer::{Answer, Body, refusal, unavailable};
+use super::answer::{Answer, Body, Refused, unavailable, with};
 use super::{Shared, body};
 use crate::events::{EventId, EventSource, Feed, FeedItem, FeedStart};
 use crate::hub::rfc3339;
 use crate::protocol::{EventKind, EventKinds, Refusal};
 
-/// How often a feed on which nothing happens says that it is alive; also how soon a reader that is gone is noticed.
+/// How often an idle feed sends a comment. This is also how soon a lost reader is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often a feed that is read says so to the outbox, which then keeps what it wants.
+/// How often a feed renews its wish with the outbox, which then keeps the event types that the feed reads.
 const RENEW: Duration = Duration::from_secs(20);
-/// How many chunks may wait for a reader; the feed waits with the next one.
+/// How many chunks may wait for a reader. When they are full, the feed reads no further.
 const CHUNKS: usize = 2;
-/// What a reader is told first: when to try again after a connection broke, in milliseconds.
+/// The first chunk: after how many milliseconds a reader should reconnect.
 const GREETING: &[u8] = b"retry: 2000\n\n";
 
 /// What a request asks for.
@@ -35,26 +34,25 @@ struct Wanted {
 }
 
 /// Answers with a stream that goes on until the reader leaves or the server stops.
-pub(super) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Answer {
-    let wanted = match wanted(request) {
-        Ok(wanted) => wanted,
-        Err(refused) => return refusal(&refused),
-    };
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    request: &Request<Incoming>,
+) -> Result<Answer, Refused> {
+    let wanted = wanted(request)?;
     if !shared.hub.keep_for_feed(wanted.kinds).await {
-        return unavailable("SERVER_STOPPING", "the server is stopping");
+        return Ok(unavailable("SERVER_STOPPING", "the server is stopping"));
     }
     let outbox: Arc<dyn EventSource> = Arc::clone(shared.hub.outbox()) as _;
     let feed = Feed::open(outbox, wanted.kinds, wanted.start, wanted.follow);
     let (sender, channel) = Channel::new(CHUNKS);
     tokio::spawn(run(Arc::clone(shared), feed, wanted.kinds, sender));
-    let mut answer = Response::new(Body::Right(channel));
-    let headers = answer.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    Ok(with(
+        Response::new(Body::Right(channel)),
+        [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+    ))
 }
 
 fn wanted(request: &Request<Incoming>) -> Result<Wanted, Refusal> {
@@ -73,7 +71,7 @@ fn wanted(request: &Request<Incoming>) -> Result<Wanted, Refusal> {
             })
             .collect::<Result<_, _>>()?,
     };
-    // A client that comes back by itself says where it was in the header, and has still the query that it began with.
+    // A client that reconnects by itself repeats its first query, and names its place in the header. So the header counts.
     let header = request
         .headers()
         .get("last-event-id")
@@ -84,9 +82,7 @@ fn wanted(request: &Request<Incoming>) -> Result<Wanted, Refusal> {
     let follow = match body::parameter(query, "follow").as_deref() {
         None | Some("true") => true,
         Some("false") => false,
-        Some(_) => {
-            return Err(Refusal::invalid("parameter `follow` must be true or false"));
-        }
+        Some(_) => return Err(Refusal::invalid("parameter `follow` must be true or false")),
     };
     Ok(Wanted {
         kinds,
@@ -95,7 +91,7 @@ fn wanted(request: &Request<Incoming>) -> Result<Wanted, Refusal> {
     })
 }
 
-/// Where an id says to begin; `None` where it is empty.
+/// Where to begin. `None` where the id is empty.
 pub(super) fn start(id: &str) -> Result<Option<FeedStart>, Refusal> {
     Ok(match id {
         "" => None,
@@ -109,7 +105,7 @@ pub(super) fn start(id: &str) -> Result<Option<FeedStart>, Refusal> {
 async fn run(shared: Arc<Shared>, mut feed: Feed, kinds: EventKinds, mut sender: Sender<Bytes>) {
     let mut renewed = Instant::now();
     let mut chunk = Bytes::from_static(GREETING);
-    // The reader is gone when nothing can be sent any more.
+    // Sending fails when the reader is gone.
     while sender.send_data(chunk).await.is_ok() {
         if shared.hub.is_stopping() {
             return;
@@ -137,7 +133,7 @@ fn text(item: &FeedItem) -> Bytes {
     let _ = match item {
         FeedItem::Event(event) => write!(
             text,
-            // When it happened is for people: a comment, which programs pass over.
+            // The time is for people. It is a comment, which programs skip.
             ": {}\nid: {}\nevent: {}\ndata: {}\n\n",
             rfc3339(event.at / 1000),
             event.id,

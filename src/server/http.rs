@@ -12,11 +12,10 @@ use super::answer::{Answer, Body, json, last, method_not_allowed, not_found, una
 use super::entrance::Guest;
 use super::{Shared, body, client_api, server_api, strict, upgrade};
 
-/// What `/readyz` says when clients may come.
+/// The body of `/readyz` when clients may come.
 #[derive(Serialize)]
 struct Ready {
     status: &'static str,
-    /// What the operator should look at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
@@ -29,15 +28,15 @@ pub(super) async fn serve(
     mut request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     guest.serve();
-    // For who reads the body.
+    // `body::text` takes it from there.
     request.extensions_mut().insert(Arc::clone(guest));
     let answer = match strict::check(&request) {
         Ok(()) => Box::pin(route(shared, peer, request)).await,
-        // Of a request that can be read in two ways nobody knows where the next one begins.
-        Err(refused) => last(*refused),
+        // Nobody knows where an ambiguous request ends and the next one begins.
+        Err(refused) => last(refused.into()),
     };
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // It is a guest until the WebSocket is open.
+        // It keeps its place until the WebSocket is open.
         guest.finished();
         return Ok(answer);
     }
@@ -62,7 +61,9 @@ async fn route(shared: Arc<Shared>, peer: SocketAddr, request: Request<Incoming>
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
     match path.as_slice() {
         [""] | ["v1"] | ["v1", ""] => match *request.method() {
-            Method::GET => upgrade::upgrade(shared, peer, request).await,
+            Method::GET => upgrade::upgrade(shared, peer, request)
+                .await
+                .unwrap_or_else(Answer::from),
             _ => method_not_allowed("GET"),
         },
         ["connection", verb] => client_api::answer(&shared, ip, verb, request).await,

@@ -1,7 +1,7 @@
-//! What the system knows of a TCP connection: how much of what was sent has arrived, and whether the other side has left.
+//! What the kernel knows of a TCP connection: how many sent bytes have been acknowledged, and whether the peer has left.
 //!
-//! The system is asked by way of its socket diagnostics (netlink), because that needs no unsafe code: what comes back has
-//! in it what `SIOCOUTQ` and `TCP_INFO` would tell. Where a system has none (a sandbox without netlink) nobody knows.
+//! The kernel is asked through its socket diagnostics (netlink), because that needs no unsafe code. The answer holds what
+//! `SIOCOUTQ` and `TCP_INFO` would tell. A sandbox may lack netlink; then nothing is known.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,16 +18,16 @@ use rustix::net::{recv, sendto, socket_with};
 use tokio::net::TcpStream;
 use tracing::warn;
 
-/// How far a connection's bytes have come.
+/// How far the bytes sent on a connection have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Bytes that the other side has acknowledged, since the connection began.
+    /// Bytes that the peer has acknowledged since the connection began.
     pub(super) acknowledged: u64,
     /// Bytes that it has not.
     pub(super) waiting: u64,
 }
 
-/// The socket that the system is asked by, for all connections; an answer is there when the question has been sent.
+/// The netlink socket for all connections. An answer is ready as soon as the question has been sent.
 static DIAGNOSTICS: LazyLock<Option<Mutex<OwnedFd>>> = LazyLock::new(|| {
     let flags = SocketFlags::CLOEXEC;
     match socket_with(
@@ -44,7 +44,7 @@ static DIAGNOSTICS: LazyLock<Option<Mutex<OwnedFd>>> = LazyLock::new(|| {
     }
 });
 
-/// Says once that the system does not tell.
+/// Logs once that the kernel does not answer.
 fn note_silence(error: &io::Error) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -62,20 +62,20 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// The header of a message, in bytes.
 const HEADER: usize = 16;
-/// Where the message's own part has the bytes that wait.
+/// The offset of `idiag_wqueue` in an answer.
 const WAITING: usize = HEADER + 60;
-/// Where the message's attributes begin.
+/// The offset of the attributes in an answer.
 const ATTRIBUTES: usize = HEADER + 72;
-/// Where `tcp_info` has the bytes that are acknowledged.
+/// The offset of `tcpi_bytes_acked` in `tcp_info`.
 const ACKNOWLEDGED: usize = 120;
 
-/// Asks the system; `None` where it does not tell.
+/// Asks the kernel. `None` where it does not answer.
 pub(super) fn look(stream: &TcpStream) -> Option<Line> {
     let question = question(stream.local_addr().ok()?, stream.peer_addr().ok()?);
     match ask(DIAGNOSTICS.as_ref()?, &question) {
         Ok(line) => Some(line),
         Err(error) => {
-            // It knows nothing of a connection that has failed meanwhile. But without `inet_diag` it knows of none.
+            // That it does not know a connection that has failed meanwhile means nothing. Without `inet_diag` it knows none.
             if stream.peer_addr().is_ok() {
                 note_silence(&error);
             }
@@ -105,7 +105,7 @@ fn refusal(answer: &[u8]) -> io::Error {
     }
 }
 
-/// Asks for one TCP connection, and for its `tcp_info`.
+/// Asks for the `tcp_info` of one TCP connection.
 fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + 56);
     bytes.extend(72_u32.to_ne_bytes());
@@ -160,12 +160,12 @@ fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-/// Whether the other side will send nothing more. What it sent before may still be unread.
+/// Whether the peer will send nothing more. What it sent before may still be unread.
 pub(super) fn has_left(stream: &TcpStream) -> bool {
     is(stream, PollFlags::RDHUP)
 }
 
-/// Whether something has come that is still unread, its end and its failure too.
+/// Whether bytes, the end or an error of the connection have come and are unread.
 pub(super) fn has_unread(stream: &TcpStream) -> bool {
     is(stream, PollFlags::IN)
 }
@@ -182,14 +182,14 @@ fn is(stream: &TcpStream, ready: PollFlags) -> bool {
         && polled.iter().any(|fd| fd.revents().intersects(wanted))
 }
 
-/// Has the system give a connection up, and what waits for it, when nothing of that is acknowledged for so long.
+/// Has the kernel drop a connection and its unsent bytes when none of them is acknowledged for so long.
 ///
-/// It is for connections that are over. Of one that lives the system is too quick to say so: to a window that stays smaller
-/// than a segment it counts the time from the first probe on, however many bytes are acknowledged meanwhile (measured
-/// on loopback: a reader that took 1 Mbit/s through a small buffer was given up when that time was over).
+/// Only for connections that are over. For a live one the kernel is too quick: while the window stays smaller than a segment
+/// it counts from the first probe on, however many bytes are acknowledged meanwhile. (Measured on loopback: a reader that took
+/// 1 Mbit/s through a small buffer was dropped when that time was over.)
 pub(super) fn give_up_after(stream: &TcpStream, silence: Duration) {
     let millis = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
-    // Without it the system gives up too, only later.
+    // Without this option the kernel drops it too, only later.
     let _ = set_tcp_user_timeout(stream, millis);
 }
 

@@ -1,6 +1,4 @@
-//! From a TCP connection to HTTP: accepting, the TLS handshake, and the time that either may take.
-//!
-//! Who may take part in what, and who gives way when there is no room, is the matter of the `entrance`.
+//! From a TCP connection to HTTP: accepting, the TLS handshake, and their timeouts. The `entrance` decides who gets a place.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,16 +29,16 @@ const MAX_HEAD: usize = 65_536;
 const BACKLOG: u32 = 4_096;
 /// How long an HTTP connection that gives way may take to end: an answer may still be on its way.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long accepting rests when the system has no descriptor for us.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// How long accepting pauses after it failed for want of descriptors.
+pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// The first byte of a TLS connection: a record of the handshake.
+/// The first byte of a TLS connection: the type of a handshake record.
 const TLS_HANDSHAKE: u8 = 22;
 
-/// What is said to a client that speaks HTTP without TLS.
+/// The answer to a client that speaks HTTP without TLS.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 91\r\nConnection: close\r\n\r\n{\"error\":{\"code\":\"TLS_REQUIRED\",\"message\":\"this port speaks TLS: use https:// or wss://\"}}\n";
 
-/// What to accept from: the sockets that systemd handed over or, where there are none, the addresses.
+/// The listeners: the sockets that systemd handed over or, where there are none, the addresses.
 pub(super) fn all(sockets: Sockets, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
     if sockets.is_empty() {
         let bind = |&address| bind(address).map_err(|error| Error::Listen { address, error });
@@ -50,7 +48,6 @@ pub(super) fn all(sockets: Sockets, addresses: &[SocketAddr]) -> Result<Vec<TcpL
     sockets.into_iter().map(adopt).collect()
 }
 
-/// Binds an address.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
@@ -93,8 +90,8 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-/// Serves a connection until it is over, has become a WebSocket, or gives way. Its parts are in boxes: most of those who
-/// wait in the lobby never need more than the first.
+/// Serves a connection until it is over, has become a WebSocket, or gives way. The later steps are boxed, so that a
+/// connection in the lobby holds no memory for them.
 async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, visit: Visit) {
     let _ = stream.set_nodelay(true);
     let guest = visit.guest();
@@ -123,14 +120,14 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, visit: 
     }
 }
 
-/// Waits for a connection's first byte, and leaves it where it is.
+/// Waits for a connection's first byte, and does not consume it.
 async fn first_byte(stream: &TcpStream, guest: &Guest) -> io::Result<u8> {
     let mut first = [0];
     let come = tokio::select! {
         biased;
         come = timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)) => come??,
         _ = guest.asked() => {
-            // It may have come, and we not have been told yet.
+            // It may have come without our having seen it yet.
             let (_, come) = recv(stream, first.as_mut_slice(), RecvFlags::PEEK | RecvFlags::DONTWAIT)
                 .inspect_err(|_| guest.gave_way())?;
             come
@@ -191,18 +188,18 @@ async fn requests(
     };
     guest.gave_way();
     if stage == Stage::Kept {
-        // If a request has just come, it still has its answer.
+        // A request that has just come is still answered.
         connection.as_mut().graceful_shutdown();
         let _ = timeout(GOODBYE_TIMEOUT, connection).await;
     }
     Ok(())
 }
 
-/// Tells a client that does not speak TLS that it must, in plain HTTP, in case it is that.
+/// Tells a client without TLS, which probably speaks plain HTTP, that it must use TLS.
 async fn answer_plain<T>(mut stream: Arrival) -> io::Result<T> {
     stream.write_all(PLAIN_HTTP).await?;
     stream.shutdown().await?;
-    // What it still sends is thrown away: closing before would make its system throw away our answer.
+    // Closing on unread bytes would reset the connection, and the client would lose our answer.
     let mut buffer = [0; 1024];
     while stream.read(&mut buffer).await? > 0 {}
     Err(io::Error::new(

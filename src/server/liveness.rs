@@ -1,10 +1,10 @@
-//! Whether a client is still there (section 6): who has sent nothing for a while is pinged, and who then gives no sign of
-//! life is gone.
+//! Whether a client is still there (section 6). A client that has sent nothing for a while is pinged. If it then gives no
+//! sign of life, it is gone.
 //!
-//! A sign of life is whatever comes from the client, and, until the ping has arrived, each acknowledgement of its TCP: a
-//! reader on a slow link has much to get before it can hear the ping. From then on only an answer counts. The system is
-//! asked for acknowledgements a few times while an answer is missing, and never otherwise. This file decides; it has no
-//! clock and asks nobody.
+//! All that a client sends is a sign of life. Until the ping has arrived, each TCP acknowledgement is one too, because a
+//! reader on a slow link may have much to receive before the ping. After that only an answer counts. The kernel is asked for
+//! acknowledgements a few times while an answer is missing, and never otherwise. This file only decides: it has no clock and
+//! does no I/O.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::line::Line;
 
-/// How many times the system is asked in the time that an answer may take.
+/// How many times the kernel is asked within the timeout of a ping.
 const LOOKS: u32 = 4;
 
 /// One client's signs of life.
@@ -24,7 +24,7 @@ pub(super) struct Liveness {
     ping: Option<Box<Ping>>,
 }
 
-/// What the operator has set.
+/// The configured times.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// How long a client may be silent before it is pinged.
@@ -38,37 +38,35 @@ pub(super) struct Terms {
 struct Ping {
     /// The last sign of life.
     life: Instant,
-    /// When to ask the system.
+    /// When to ask the kernel.
     look: Instant,
     last: Option<Progress>,
-    /// What will have been acknowledged when the ping has been.
+    /// The ping has arrived when so many bytes are acknowledged.
     end: Option<u64>,
-    /// Whether it has.
     arrived: bool,
 }
 
-/// How far what we send has come.
+/// How far the bytes sent have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// The client has acknowledged so many bytes.
+enum Progress {
+    /// The client has acknowledged so many.
     Acknowledged(u64),
-    /// The system does not tell; it has taken so many bytes from us.
+    /// The kernel does not tell; it has taken so many from us.
     Taken(u64),
 }
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Send a ping.
     Ping,
-    /// Ask the system, and tell [`Liveness::looked`].
+    /// Ask the kernel, and call [`Liveness::looked`] with the answer.
     Look,
     /// The client is gone.
     Drop,
 }
 
 impl Liveness {
-    /// A client that has just been heard. Without terms it always lives.
+    /// A client that has just been heard. Without terms it is never pinged.
     pub(super) fn new(terms: Option<Terms>, now: Instant) -> Self {
         Self {
             terms,
@@ -83,17 +81,16 @@ impl Liveness {
         self.ping = None;
     }
 
-    /// When something came last.
     pub(super) fn last_heard(&self) -> Instant {
         self.heard
     }
 
-    /// Whether the client's TCP has acknowledged the ping; nothing where there is none.
+    /// Whether the client's TCP has acknowledged the ping. `None` where there is no ping.
     pub(super) fn has_arrived(&self) -> Option<bool> {
         self.ping.as_ref().map(|ping| ping.arrived)
     }
 
-    /// Nobody listened for so long, up to now.
+    /// The server has not read for so long, up to now.
     pub(super) fn rested(&mut self, pause: Duration, now: Instant) {
         self.heard = (self.heard + pause).min(now);
         if let Some(ping) = &mut self.ping {
@@ -102,7 +99,7 @@ impl Liveness {
         }
     }
 
-    /// The server has stood still up to now: what would have been a sign of life may still come.
+    /// The server has stood still up to now: signs of life may still be unread.
     pub(super) fn stood_still(&mut self, now: Instant) {
         match &mut self.ping {
             Some(ping) => ping.life = now,
@@ -110,7 +107,7 @@ impl Liveness {
         }
     }
 
-    /// When a client that has been pinged, and gives no sign of life, is gone.
+    /// When the client counts as gone. `None` where it has not been pinged.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let (terms, ping) = (self.terms?, self.ping.as_ref()?);
         Some(ping.life + terms.timeout)
@@ -136,7 +133,7 @@ impl Liveness {
             None => {
                 self.ping = Some(Box::new(Ping {
                     life: now,
-                    // Soon, so that it is known whether the ping arrived when it was sent, or had much to overtake.
+                    // Early, to learn whether the ping arrived at once or waits behind much else.
                     look: now + terms.timeout / (2 * LOOKS),
                     last: None,
                     end: None,
@@ -149,8 +146,8 @@ impl Liveness {
         }
     }
 
-    /// The system has been asked: what it says, or how many bytes it has taken from us where it says nothing; and whether
-    /// the ping has left for it. Returns what that means.
+    /// Takes the kernel's answer. `taken` is how many bytes it has taken from us; it counts where there is no answer.
+    /// `is_sent`: the kernel has taken the ping. Returns what that means.
     pub(super) fn looked(
         &mut self,
         line: Option<Line>,
@@ -170,7 +167,7 @@ impl Liveness {
         if let Some(line) = line
             && is_sent
         {
-            // What was written behind the ping since then counts too: that is to the client's advantage.
+            // Bytes written behind the ping since then are included. That gives the client more time, never less.
             let end = *ping.end.get_or_insert(line.acknowledged + line.waiting);
             ping.arrived = line.acknowledged >= end;
         }

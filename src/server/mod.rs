@@ -1,19 +1,19 @@
 //! The server around the hub: listeners, TLS, HTTP, WebSocket sessions, signals, start and stop.
 //!
-//! - `listener`: from TCP through TLS to HTTP; `entrance` says who may take part in that while many want to, with
-//!   `waiting_room` for the rule, `arrival` for who makes progress, `tally` for what the log is told; `descriptors` are
-//!   what all this costs
+//! - `listener`: from TCP through TLS to HTTP. `entrance` bounds how many are on that way, `waiting_room` decides who
+//!   gives way, `origin` groups clients by address, `arrival` reports a client's progress, `tally` counts for the log, and
+//!   `descriptors` keeps file descriptors in reserve
 //! - `tls`: the certificate and its reload
-//! - `http`: the routes, behind what `strict` refuses of every request; `upgrade` leads to a WebSocket, `client_api` and
-//!   `server_api` are the HTTP APIs, with `body` for what comes in and `answer` for what goes out; `feed` streams events
-//!   out; `openapi` describes both
-//! - `admin`: the same by a Unix socket, for the operator's commands
+//! - `http`: the routes. `strict` refuses ambiguous requests before. `upgrade` opens a WebSocket; `client_api` and
+//!   `server_api` are the HTTP APIs; `body` reads requests and `answer` makes responses; `feed` streams events out;
+//!   `openapi` describes both APIs
+//! - `admin`: the routes of the Unix socket, for the operator's commands
 //! - `socket`: one WebSocket on the wire
-//! - `session`: one connection's life; `deadlines` are when it must act though nothing comes, `liveness` whether the
-//!   client is still there, and `line` what the system knows of that
-//! - `pressure`: what is given back when memory is short
-//! - `starts`: the pause of a start that follows failed ones
-//! - `systemd`: the sockets that it hands over, and what it is told
+//! - `session`: one connection's life. `deadlines` says when it must act unasked, `liveness` whether the client is still
+//!   there, and `line` what the kernel knows of the TCP connection
+//! - `pressure`: drops slow readers when memory is short
+//! - `starts`: the pause before a start that follows failed ones
+//! - `systemd`: socket activation and status messages
 
 mod admin;
 mod answer;
@@ -62,17 +62,17 @@ use crate::store::{self, OpenError, Store, StoreError};
 use crate::tls::Pair;
 use crate::world::clock;
 
-pub use crate::tls::TlsError;
+use crate::tls::TlsError;
+use admin::AdminError;
 use entrance::Entrance;
 
-pub use admin::AdminError;
-pub use starts::Starts;
-pub use systemd::Sockets;
+pub(crate) use starts::Starts;
+pub(crate) use systemd::Sockets;
 
 /// How long a stop waits for connections to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What every connection needs.
+/// What all connections share.
 #[derive(Debug)]
 struct Shared {
     hub: Arc<Hub>,
@@ -83,51 +83,33 @@ struct Shared {
     webhooks: Webhooks,
     entrance: Arc<Entrance>,
     begun: Instant,
-    /// Where it listens, once it does.
+    /// The addresses listened on; empty until then.
     addresses: OnceLock<Vec<SocketAddr>>,
-    /// What describes the HTTP APIs.
     openapi: Bytes,
-}
-
-impl Shared {
-    /// Unix time in seconds.
-    fn now_seconds(&self) -> u64 {
-        clock::now_seconds()
-    }
 }
 
 /// Why the server did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database cannot be opened.
+pub(crate) enum Error {
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The hub cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The clock shows a time that nothing can be done with.
     #[error(
         "the clock shows a time before 1970, in which the database cannot be opened: set the clock, or wait until the network has"
     )]
     Clock,
-    /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// What the system said.
         error: std::io::Error,
     },
-    /// The admin socket cannot be made.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// A webhook cannot be served.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
-    /// The system refuses something basic.
     #[error("the system does not give what the server needs: {0}")]
     System(#[from] std::io::Error),
     /// The disk failed while the server ran.
@@ -138,9 +120,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether only a person can mend it. Where that is not certain it may pass by itself, for whoever gives up too early is
-    /// gone for good, and whoever tries once a minute loses nothing.
-    pub fn is_for_a_person(&self) -> bool {
+    /// Whether only a person can mend it. In doubt it is not: systemd never starts a server again that gave up, and a try a
+    /// minute costs nothing.
+    pub(crate) fn is_for_a_person(&self) -> bool {
         match self {
             Self::Open(error) => error.is_for_a_person(),
             Self::Start(StartError::Store(error)) => matches!(error, StoreError::Record { .. }),
@@ -156,30 +138,16 @@ impl Error {
     }
 }
 
-/// Something of a configuration that cannot be used, though it reads well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
-    /// What it is and what mends it.
-    pub text: String,
-    /// Whether only a person can mend it.
-    pub is_for_a_person: bool,
-}
-
-/// What of a configuration cannot be used, though it reads well. Everything is read as a start reads it.
-pub fn problems(config: &Config) -> Vec<Unusable> {
+/// The files that a valid configuration names and that a start could not use: what is wrong with each, and whether only a
+/// person can mend it.
+pub(crate) fn problems(config: &Config) -> Vec<(String, bool)> {
     let mut wrong = Vec::new();
     if let Err(error) = Pair::read(&config.tls.certificate, &config.tls.private_key) {
-        wrong.push(Unusable {
-            text: format!("tls: {error}"),
-            is_for_a_person: error.is_for_a_person(),
-        });
+        wrong.push((format!("tls: {error}"), error.is_for_a_person()));
     }
     for webhook in &config.events.webhooks {
         if let Err(error) = events::check(webhook) {
-            wrong.push(Unusable {
-                text: format!("events.webhooks: {error}"),
-                is_for_a_person: error.is_for_a_person(),
-            });
+            wrong.push((format!("events.webhooks: {error}"), error.is_for_a_person()));
         }
     }
     wrong
@@ -188,10 +156,7 @@ pub fn problems(config: &Config) -> Vec<Unusable> {
 /// Runs the server until SIGTERM or SIGINT. It listens on `sockets` or, where there are none, on the addresses of the
 /// configuration. A start that follows failed `starts` waits first. `on_ready` is called once, when clients can connect,
 /// with the addresses listened on.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn run(
+pub(crate) async fn run(
     config: Config,
     sockets: Sockets,
     starts: Starts,
@@ -213,7 +178,7 @@ pub async fn run(
         return Err(Error::Clock);
     }
     descriptors::raise_limit(config.connection.max_connections + entrance::PLACES);
-    // Whoever is being sent one list of members or one message, and then another, is not slow yet.
+    // Two of the largest frames may wait for a reader that keeps up: one is being sent, the next has come.
     let largest = config
         .presence
         .channel_bytes
@@ -319,15 +284,15 @@ pub async fn run(
     }
 }
 
-/// A stop before there is anything to stop.
+/// Stops during the pause before the start.
 fn give_up(starts: &Starts) -> Result<(), Error> {
     starts.forget();
     info!("stopped before it was ready");
     Ok(())
 }
 
-/// Closes the connections, waits for them for a while, and commits what is on its way. Nothing here is needed for the
-/// next start: a crash takes the same way back up.
+/// Closes the connections, waits for at most [`DRAIN`], and commits what is pending. The next start relies on nothing done
+/// here: it is the same after a crash.
 async fn stop(hub: &Arc<Hub>) {
     let deadline = Instant::now() + DRAIN;
     hub.begin_stop();
@@ -338,7 +303,7 @@ async fn stop(hub: &Arc<Hub>) {
     let _ = tokio::task::spawn_blocking(move || hub.finish()).await;
 }
 
-/// Either of the two turns pings off.
+/// `None` where an interval or timeout of zero turns pings off.
 fn ping(connection: &config::Connection) -> Option<liveness::Terms> {
     let (interval, timeout) = (connection.ping_interval, connection.ping_timeout);
     (!interval.is_zero() && !timeout.is_zero()).then_some(liveness::Terms { interval, timeout })

@@ -1,5 +1,4 @@
-//! The document that describes both HTTP APIs, for programs and people. It names its limits, as `${data_bytes}`; their values
-//! are put in when it is made.
+//! The OpenAPI document of both HTTP APIs. Limits stand in it as placeholders such as `${data_bytes}`.
 
 use super::{body, server_api};
 use crate::hub::PAGE;
@@ -7,7 +6,7 @@ use crate::protocol::{Json, Limits, MAX_KEEP_SECONDS, names};
 
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// The document for these limits.
+/// The document with the limits filled in.
 pub(super) fn document(limits: &Limits) -> String {
     let values = [
         ("data_bytes", limits.data_bytes as u64),
@@ -26,7 +25,7 @@ pub(super) fn document(limits: &Limits) -> String {
         ),
         ("keep_seconds", MAX_KEEP_SECONDS.unsigned_abs()),
     ];
-    // A value that is nothing but a limit is a number; in a text it is written for people.
+    // A JSON string that is only a placeholder becomes a number. Inside a text the number has commas, for people.
     values
         .into_iter()
         .fold(DOCUMENT.to_owned(), |text, (name, value)| {

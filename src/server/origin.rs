@@ -1,10 +1,10 @@
-//! Where connections come from, and when somebody from there last finished what it came for.
+//! Where connections come from, and when one from there last finished.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Who counts as one: an IPv4 address, or the 64 bits of an IPv6 address that a single customer has at the least.
+/// What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address, which one customer has at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Origin(IpAddr);
 
@@ -20,17 +20,17 @@ impl Origin {
     }
 }
 
-/// When somebody of an origin last finished what it came for.
+/// When a connection of each origin last finished.
 #[derive(Debug)]
 pub(super) struct Finished {
     last: HashMap<Origin, Instant>,
-    /// At so many origins those are forgotten that no longer count.
+    /// Above this number of origins, a sweep removes those that no longer count.
     sweep_at: usize,
     least: usize,
 }
 
 impl Finished {
-    /// Up to so many origins need no sweep.
+    /// Up to `least` origins there is no sweep.
     pub(super) fn new(least: usize) -> Self {
         Self {
             last: HashMap::new(),
@@ -39,17 +39,17 @@ impl Finished {
         }
     }
 
-    /// Somebody of this origin has finished; what is older than `longest_silence` does not count any more.
+    /// Notes that a connection of this origin has finished. It counts for `longest_silence`.
     pub(super) fn note(&mut self, origin: Origin, now: Instant, longest_silence: Duration) {
         self.last.insert(origin, now);
         if self.last.len() > self.sweep_at {
             self.last.retain(|_, last| *last + longest_silence > now);
-            // With as many again to come before the next sweep, each pays for a constant part of it.
+            // As many must come again before the next sweep, so the sweeps cost a constant time per call.
             self.sweep_at = self.least.max(2 * self.last.len());
         }
     }
 
-    /// When somebody of it last finished, if that may still count.
+    /// When one last finished. It may be too long ago to count.
     pub(super) fn last(&self, origin: Origin) -> Option<Instant> {
         self.last.get(&origin).copied()
     }

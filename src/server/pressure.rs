@@ -1,8 +1,8 @@
-//! Memory pressure: what the server gives back when the system asks for memory.
+//! Memory pressure: the server drops slow readers when the system is short of memory.
 //!
-//! systemd 254 and later names a file in `MEMORY_PRESSURE_WATCH` that tells when the service stalls for want of memory
-//! (systemd.io/MEMORY_PRESSURE). The one thing that the server holds and can do without is what waits for clients that do
-//! not read: under pressure they lose their connections early, and everybody else keeps theirs.
+//! systemd 254 and later names a file in `MEMORY_PRESSURE_WATCH` that signals when the service stalls for want of memory
+//! (systemd.io/MEMORY_PRESSURE). The only memory that the server can spare are the queues of clients that do not read. Under
+//! pressure these clients lose their connections early; all others keep theirs.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -18,27 +18,24 @@ use tracing::warn;
 use crate::config;
 use crate::hub::Hub;
 
-/// How often the log speaks of it, while nobody loses a connection by it.
+/// How often pressure is logged while it costs no connection.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What tells of pressure.
+/// What signals pressure.
 enum Source {
-    /// The kernel: an exceptional condition of a file of its pressure stall information.
+    /// A pressure file of the kernel, by an exceptional condition (`POLLPRI`).
     Kernel(File),
-    /// Another manager, or a test: bytes in a pipe.
+    /// Another manager or a test, by bytes in a pipe.
     Pipe(File),
 }
 
-/// Has the hub drop those for whom more than `bytes` wait, whenever there is pressure; on a thread of its own, for the
-/// runtime cannot wait for such a file. Nothing happens where nobody tells of it.
-///
-/// # Errors
-/// When there is no thread to be had.
+/// Drops connections with more than `bytes` in their queue whenever there is pressure. It has a thread of its own, because
+/// the runtime cannot wait for such a file. Does nothing where no file is named.
 pub(super) fn watch(hub: &Arc<Hub>, bytes: usize) -> io::Result<()> {
     let Some(path) = std::env::var_os("MEMORY_PRESSURE_WATCH").map(PathBuf::from) else {
         return Ok(());
     };
-    // That is how a unit says that it is not to be watched.
+    // A unit turns the watching off by this name.
     if path == Path::new("/dev/null") {
         return Ok(());
     }
@@ -53,7 +50,7 @@ pub(super) fn watch(hub: &Arc<Hub>, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Until the hub is gone.
+/// Returns when the hub is gone.
 fn drop_under_pressure(hub: &Weak<Hub>, bytes: usize, path: &Path) -> io::Result<()> {
     let mut source = Source::open(path)?;
     let mut logged: Option<Instant> = None;
@@ -83,7 +80,7 @@ impl Source {
             return Ok(Self::Pipe(options.open(path)?));
         }
         let mut file = options.write(true).open(path)?;
-        // What is to be told, and how soon.
+        // The threshold that the kernel is to signal.
         if let Ok(terms) = std::env::var("MEMORY_PRESSURE_WRITE") {
             let terms = config::base64(&terms)
                 .ok_or_else(|| io::Error::other("MEMORY_PRESSURE_WRITE is not Base64"))?;
@@ -92,7 +89,7 @@ impl Source {
         Ok(Self::Kernel(file))
     }
 
-    /// Waits until there is some.
+    /// Waits until there is pressure.
     fn wait(&mut self) -> io::Result<()> {
         let (file, wanted) = match self {
             Self::Kernel(file) => (file, PollFlags::PRI),

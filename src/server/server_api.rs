@@ -5,23 +5,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 
-use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, refusal, value};
+use super::answer::{Answer, Refused, empty, error, method_not_allowed, not_found, value, with};
 use super::client_api::{accepted, members, stopping};
 use super::{Shared, body, feed, upgrade};
 use crate::auth::same_secret;
-use crate::hub::{ChannelInfo, ConnectionInfo, NewReaction, Outgoing, PAGE};
+use crate::hub::{NewReaction, Outgoing, PAGE};
 use crate::messages::Keep;
 use crate::protocol::event_out::{Trigger, Via};
-use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
+use crate::protocol::{
+    ConnectionId, ErrorCode, InvalidConnectionId, Json, Object, Reaction, Refusal, names,
+};
+use crate::world::clock;
 
 /// The longest `deduplicationId`, in bytes.
 pub(super) const MAX_DEDUPLICATION_ID: usize = 256;
 
-/// Whether a path is one of the API's.
+/// Whether this API has a route of this path.
 pub(super) fn has(path: &[&str]) -> bool {
     matches!(
         path,
@@ -29,7 +32,7 @@ pub(super) fn has(path: &[&str]) -> bool {
     )
 }
 
-/// Answers a request whose path is one of the API's, if it has an API key.
+/// Answers a request to one of the API's paths, if it has an API key.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     peer: IpAddr,
@@ -37,20 +40,17 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     if !authorized(shared, &request) {
-        let mut answer = error(
+        let answer = error(
             StatusCode::UNAUTHORIZED,
             "API_KEY_INVALID",
             "one of the server's API keys is needed: `Authorization: Bearer <API key>`",
         );
-        answer
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return answer;
+        return with(answer, [(WWW_AUTHENTICATE, "Bearer")]);
     }
     act(shared, Some(peer), path, request).await
 }
 
-/// Answers a request of somebody who may ask; `peer` is none where the request came by no network.
+/// Answers an authorized request. `peer` is `None` on the admin socket.
 pub(super) async fn act(
     shared: &Arc<Shared>,
     peer: Option<IpAddr>,
@@ -58,20 +58,18 @@ pub(super) async fn act(
     request: Request<Incoming>,
 ) -> Answer {
     let method = request.method().clone();
-    match (path, method) {
-        (["publish"], Method::POST) => match publish(shared, peer, request).await {
-            Ok(answer) => answer,
-            Err(refused) => *refused,
-        },
-        (["publish"], _) => method_not_allowed("POST"),
+    let answer = match (path, method) {
+        (["publish"], Method::POST) => publish(shared, peer, request).await,
+        (["publish"], _) => Ok(method_not_allowed("POST")),
         (["channels"], Method::GET) => channels(shared, &request).await,
         (["channels", name], Method::GET) => channel(shared, name).await,
         (["connections"], Method::GET) => connections(shared, &request),
         (["events"], Method::GET) => feed::answer(shared, &request).await,
         (["connections", id], Method::DELETE) => kick(shared, id),
-        (["connections", _], _) => method_not_allowed("DELETE"),
-        _ => method_not_allowed("GET"),
-    }
+        (["connections", _], _) => Ok(method_not_allowed("DELETE")),
+        _ => Ok(method_not_allowed("GET")),
+    };
+    answer.unwrap_or_else(Answer::from)
 }
 
 fn authorized(shared: &Shared, request: &Request<Incoming>) -> bool {
@@ -91,24 +89,23 @@ async fn publish(
     let trigger = server_trigger(peer, request.headers());
     let text = body::text(request, shared.hub.limits()).await?;
     let object = body::object(&text)?;
-    object.unscheduled().map_err(|refused| refusal(&refused))?;
-    let result = match object.string("event") {
+    object.unscheduled()?;
+    match object.string("event") {
         Ok(Some(event)) if event == Reaction::EVENT => react(shared, trigger, &object).await,
         _ => publish_message(shared, trigger, &object).await,
-    };
-    result.map_err(|refused| refusal(&refused).into())
+    }
 }
 
 async fn publish_message(
     shared: &Arc<Shared>,
     trigger: Trigger,
     object: &Object<'_, '_>,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Refused> {
     let channel = object.channel()?;
     let event = object.required("event")?;
     names::check_published(&event)?;
     let store = object.integer("store")?.unwrap_or(0);
-    let keep = Keep::from_store(store, shared.now_seconds()).ok_or_else(|| {
+    let keep = Keep::from_store(store, clock::now_seconds()).ok_or_else(|| {
         Refusal::invalid(
             "field `store` must be -1 (for ever), 0 (not at all) or 1 to 3,155,695,200 seconds",
         )
@@ -137,22 +134,15 @@ async fn publish_message(
 pub(super) fn deduplication_id<'a>(
     object: &Object<'a, '_>,
 ) -> Result<Option<Cow<'a, str>>, Refusal> {
-    // An empty one is none.
-    let id = object
-        .string("deduplicationId")?
-        .filter(|id| !id.is_empty());
-    if id
-        .as_ref()
-        .is_some_and(|id| id.len() > MAX_DEDUPLICATION_ID)
-    {
-        return Err(Refusal::invalid(
+    match object.string("deduplicationId")? {
+        Some(id) if id.len() > MAX_DEDUPLICATION_ID => Err(Refusal::invalid(
             "field `deduplicationId` may have 256 bytes at the most",
-        ));
+        )),
+        // An empty one is none.
+        id => Ok(id.filter(|id| !id.is_empty())),
     }
-    Ok(id)
 }
 
-/// A back end's request: where it came from, and by which program. `peer` is none where it came by the admin socket.
 fn server_trigger(peer: Option<IpAddr>, headers: &HeaderMap) -> Trigger {
     Trigger {
         via: Via::ServerHttp,
@@ -162,30 +152,30 @@ fn server_trigger(peer: Option<IpAddr>, headers: &HeaderMap) -> Trigger {
     }
 }
 
-/// A reaction in the name of `data.uid`.
+/// Reacts to a message in the name of `data.uid`.
 async fn react(
     shared: &Arc<Shared>,
     trigger: Trigger,
     object: &Object<'_, '_>,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Refused> {
     let channel = object.channel()?;
     let event = object.required("event")?;
     let data = object.data()?;
     let uid = data.required("uid")?;
     let limits = shared.hub.limits();
     if uid.is_empty() || !limits.allow_uid(&uid) {
-        return Err(Refusal::invalid(format!(
+        return Err(Refused::from(Refusal::invalid(format!(
             "field `data.uid` must have 1 to {} characters",
             limits.uid_characters
-        )));
+        ))));
     }
     let umd = data.json("umd")?;
     if !limits.allow_umd(&umd) {
-        return Err(Refusal::invalid(format!(
+        return Err(Refused::from(Refusal::invalid(format!(
             "field `data.umd` has {} bytes as compact JSON, and may have {}",
             umd.as_str().len(),
             limits.umd_bytes
-        )));
+        ))));
     }
     let reaction = Reaction::from_object(&data)?;
     let emit = object.flag("emitPubSubEvent")?;
@@ -204,7 +194,7 @@ async fn react(
     Ok(accepted(id.filter(|_| eager), &channel, &event))
 }
 
-async fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
+async fn channels(shared: &Shared, request: &Request<Incoming>) -> Result<Answer, Refused> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -227,25 +217,25 @@ async fn channels(shared: &Shared, request: &Request<Incoming>) -> Answer {
     let query = request.uri().query();
     let after = body::parameter(query, "after").unwrap_or_default();
     let prefix = body::parameter(query, "prefix").unwrap_or_default();
-    let page: Vec<ChannelInfo> = match shared.hub.channel_page(&after, &prefix).await {
-        Ok(page) => page,
-        Err(refused) => return refusal(&refused),
-    };
+    let page = shared.hub.channel_page(&after, &prefix).await?;
     let channels = page
         .iter()
-        .map(|info| Entry {
-            name: &info.name,
-            subscriptions_count: info.subscriptions_count,
-            member_count: info.members.as_ref().map(|members| members.count),
-            bytes: info.members.as_ref().map(|members| members.bytes),
-            capacity: info.members.as_ref().map(|members| members.capacity),
+        .map(|info| {
+            let members = info.members.as_ref();
+            Entry {
+                name: &info.name,
+                subscriptions_count: info.subscriptions_count,
+                member_count: members.map(|members| members.count),
+                bytes: members.map(|members| members.bytes),
+                capacity: members.map(|members| members.capacity),
+            }
         })
         .collect();
     let next = full_page(&page).map(|last| &*last.name);
-    value(StatusCode::OK, &Body { channels, next })
+    Ok(value(StatusCode::OK, &Body { channels, next }))
 }
 
-async fn channel(shared: &Shared, name: &str) -> Answer {
+async fn channel(shared: &Shared, name: &str) -> Result<Answer, Refused> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -254,28 +244,23 @@ async fn channel(shared: &Shared, name: &str) -> Answer {
         #[serde(skip_serializing_if = "Option::is_none")]
         members: Option<Json>,
     }
-    let Some(name) = decode_segment(name) else {
-        return refusal(&Refusal::new(
+    let name = decode_segment(name).ok_or_else(|| {
+        Refusal::new(
             ErrorCode::InvalidChannelName,
             "the name in the path is not percent-encoded UTF-8",
-        ));
-    };
-    if let Err(refused) = names::check_channel(&name) {
-        return refusal(&refused);
-    }
-    let info = match shared.hub.channel_info(&name).await {
-        Ok(info) => info,
-        Err(refused) => return refusal(&refused),
-    };
+        )
+    })?;
+    names::check_channel(&name)?;
+    let info = shared.hub.channel_info(&name).await?;
     let body = Body {
         name: &info.name,
         subscriptions_count: info.subscriptions_count,
         members: members(&info),
     };
-    value(StatusCode::OK, &body)
+    Ok(value(StatusCode::OK, &body))
 }
 
-fn connections(shared: &Shared, request: &Request<Incoming>) -> Answer {
+fn connections(shared: &Shared, request: &Request<Incoming>) -> Result<Answer, Refused> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -295,15 +280,12 @@ fn connections(shared: &Shared, request: &Request<Incoming>) -> Answer {
         subscriptions_count: usize,
     }
     let query = request.uri().query();
-    let after = match body::parameter(query, "after").map(|after| after.parse::<ConnectionId>()) {
-        None => None,
-        Some(Ok(after)) => Some(after),
-        Some(Err(invalid)) => {
-            return refusal(&Refusal::invalid(format!("parameter `after`: {invalid}")));
-        }
-    };
+    let after = body::parameter(query, "after")
+        .map(|after| after.parse::<ConnectionId>())
+        .transpose()
+        .map_err(|invalid| Refusal::invalid(format!("parameter `after`: {invalid}")))?;
     let uid = body::parameter(query, "uid");
-    let page: Vec<ConnectionInfo> = shared.hub.connection_page(after, uid.as_deref());
+    let page = shared.hub.connection_page(after, uid.as_deref());
     let connections = page
         .iter()
         .map(|info| Entry {
@@ -317,23 +299,24 @@ fn connections(shared: &Shared, request: &Request<Incoming>) -> Answer {
         })
         .collect();
     let next = full_page(&page).map(|last| last.id.to_string());
-    value(StatusCode::OK, &Body { connections, next })
+    Ok(value(StatusCode::OK, &Body { connections, next }))
 }
 
-/// The last entry of a full page: there may be more behind it.
+/// The last entry of a full page, behind which there may be more.
 fn full_page<T>(page: &[T]) -> Option<&T> {
     (page.len() == PAGE).then(|| page.last()).flatten()
 }
 
-fn kick(shared: &Shared, id: &str) -> Answer {
-    match id.parse() {
-        Ok(id) if shared.hub.kick(id) => empty(StatusCode::NO_CONTENT),
-        Ok(_) => not_found("there is no such connection"),
-        Err(invalid) => refusal(&Refusal::invalid(invalid.to_string())),
-    }
+fn kick(shared: &Shared, id: &str) -> Result<Answer, Refused> {
+    let id: ConnectionId = id
+        .parse()
+        .map_err(|invalid: InvalidConnectionId| Refusal::invalid(invalid.to_string()))?;
+    Ok(match shared.hub.kick(id) {
+        true => empty(StatusCode::NO_CONTENT),
+        false => not_found("there is no such connection"),
+    })
 }
 
-/// A segment of a path, decoded.
 pub(super) fn decode_segment(segment: &str) -> Option<String> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()

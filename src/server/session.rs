@@ -1,7 +1,7 @@
 //! One WebSocket connection from its first frame to its close (sections 1 and 6).
 //!
-//! Whatever a session waits for, it writes what is queued, and notices that its client is too slow or that it is to be
-//! closed. A client that is too hasty is not refused anything: the session reads on only as fast as it may (section 15).
+//! Whatever a session waits for, it goes on to write queued frames, and notices when its client is too slow or when it is
+//! to be closed. A client over its rate is not refused: the session reads on only as fast as the rate allows (section 15).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,25 +18,25 @@ use tracing::debug;
 
 use super::deadlines::{Deadlines, Due, Times};
 use super::liveness::Need;
-use super::socket::{Socket, Wire, Wrote};
+use super::socket::{Socket, Wire};
 use crate::hub::{Bucket, Connection, Heard, Hub};
 use crate::protocol::{CloseReason, Refusal, frame};
 use crate::world::clock;
 
 /// How long a client gets to take its last frames and answer our close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a client that does not read gets to find out why it was closed.
+/// The same for a client that reads slowly, so that it learns why it was closed.
 const SLOW_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the system keeps what a client that is gone does not acknowledge; its own patience is a quarter of an hour.
+/// How long the kernel keeps unacknowledged bytes of a closed connection. Its own default is a quarter of an hour.
 const LINGER: Duration = Duration::from_secs(20);
-/// How long a session goes on with what a hasty client sent before it left.
+/// How long a session goes on with what a client over its rate sent before it left.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// How much is read, in bytes and whole messages, behind a request that waits for its turn. Beyond, reading stops.
+/// How many bytes are read, in whole messages, behind a request that waits for its turn. Beyond, reading stops.
 const READ_AHEAD: usize = 65_536;
 /// What a message counts for beyond its bytes, so that many small ones have a bound too.
 const MESSAGE_OVERHEAD: usize = 64;
 
-/// What the operator can set of a session.
+/// The configured limits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) times: Times,
@@ -47,14 +47,14 @@ pub(super) struct Limits {
 /// What a session has to react to.
 enum Event {
     Message(Message),
-    /// Nothing more can be read; what was read before is still to be done.
+    /// Nothing more can be read. Messages read before are still to be handled.
     End(Over),
-    /// The client is gone, or is to be closed, whatever it has sent.
+    /// The client is gone or is to be closed. Messages read before are dropped.
     Over(Over),
     Timer,
 }
 
-/// The conversation is over: why the server closes it, or `None` where the client has.
+/// The connection is over: why the server closes it, or `None` where the client has.
 #[derive(Debug, Clone, Copy)]
 struct Over(Option<CloseReason>);
 
@@ -66,13 +66,13 @@ pub(super) async fn run<S: Wire>(
     limits: &Limits,
 ) {
     let reason = converse(hub, &connection, &mut socket, limits).await;
-    // Whoever is left behind learns of it now, and not when the last packets have been exchanged.
+    // The other members learn of it now, and not only after the closing handshake.
     Box::pin(hub.disconnect(&connection)).await;
     debug!(connection = %connection.id, ?reason, "closing");
     Box::pin(close(&mut socket, reason)).await;
 }
 
-/// Requests in, frames out; returns why the server closes, or `None` where the client has.
+/// Returns why the server closes, or `None` where the client has.
 async fn converse<S: Wire>(
     hub: &Arc<Hub>,
     connection: &Arc<Connection>,
@@ -82,7 +82,7 @@ async fn converse<S: Wire>(
     let start = Instant::now();
     let rate = f64::from(limits.frames_per_second);
     let timer = pin!(sleep_until(start));
-    // Boxed, because a future has room twice for what is moved into it.
+    // Boxed, because a future reserves room twice for a value that is moved into it.
     let mut session = Box::new(Session {
         hub,
         connection,
@@ -105,10 +105,9 @@ struct Session<'a, S> {
     socket: &'a mut Socket<S>,
     timer: Pin<&'a mut Sleep>,
     deadlines: Deadlines,
-    /// How fast the client may send.
     rate: Bucket,
     ahead: Ahead,
-    /// When it was found that a hasty client had left.
+    /// When a client over its rate was found to have left.
     left: Option<Instant>,
 }
 
@@ -117,20 +116,19 @@ struct Session<'a, S> {
 struct Ahead {
     messages: VecDeque<Message>,
     bytes: usize,
-    /// What comes behind them, if that is the end.
+    /// Set when nothing comes behind them.
     end: Option<Over>,
 }
 
-/// What a session waits for without going on to the next message.
+/// What a session waits for before it goes on to the next message.
 enum Wait {
-    /// The client's rate: what it has sent is done in its order, a goodbye too.
+    /// The client's rate. Nothing is read meanwhile: all that it has sent, a close frame too, is handled in order.
     Rate,
-    /// A request; until its turn has come it can be given up.
+    /// A request. It can be given up until its turn has come.
     Request,
 }
 
 impl<S: Wire> Session<'_, S> {
-    /// Until it is over.
     async fn talk(&mut self) -> Result<Infallible, Over> {
         let (hub, connection) = (self.hub, self.connection);
         if connection.has_auto_subscriptions() {
@@ -182,9 +180,9 @@ impl<S: Wire> Session<'_, S> {
         }
     }
 
-    /// Lets a hasty client wait.
+    /// Waits for the client's rate.
     async fn hold_back(&mut self, wait: Duration) -> Result<(), Over> {
-        // What it has sent waits in its order, and so does the end. A client that has left is not kept for long.
+        // The end of the connection waits behind the client's messages. But a client that has left is not kept for long.
         if self.socket.client_has_left() {
             let left = *self.left.get_or_insert_with(Instant::now);
             if left.elapsed() > LAST_WORDS {
@@ -194,7 +192,7 @@ impl<S: Wire> Session<'_, S> {
         self.during(Box::pin(sleep(wait)), Wait::Rate).await
     }
 
-    /// Does `work`, and meanwhile everything but what the client wants next.
+    /// Does `work`. Meanwhile the session goes on, but handles no further message.
     async fn during<T>(
         &mut self,
         mut work: Pin<Box<dyn Future<Output = T> + Send + '_>>,
@@ -211,7 +209,7 @@ impl<S: Wire> Session<'_, S> {
             let reads = is_request && self.ahead.has_room();
             let event = poll_fn(|cx| match (work.as_mut().poll(cx), self.ahead.end) {
                 (Poll::Ready(done), _) => Poll::Ready(Ok(done)),
-                // Leaving waits for no turn, and takes with it what does.
+                // Leaving does not wait for a turn, and a request that does is given up.
                 (_, Some(over)) if self.connection.waits_for_its_turn() => {
                     Poll::Ready(Err(Event::Over(over)))
                 }
@@ -234,7 +232,7 @@ impl<S: Wire> Session<'_, S> {
                 }
             }
         };
-        // What has been admitted is done; what waits for its turn, now or later, is for a connection that is over.
+        // A request whose turn has come is finished. One that waits for its turn, now or later, is given up.
         let connection = self.connection;
         poll_fn(|cx| {
             let is_idle = !is_request || connection.waits_for_its_turn();
@@ -247,7 +245,7 @@ impl<S: Wire> Session<'_, S> {
         Err(over)
     }
 
-    /// The timer has struck.
+    /// The timer has fired.
     fn strike(&mut self) -> Result<(), Over> {
         let now = Instant::now();
         self.deadlines.struck(self.timer.deadline(), now);
@@ -255,7 +253,7 @@ impl<S: Wire> Session<'_, S> {
             match due {
                 Due::Close(reason) => return Err(Over(Some(reason))),
                 Due::KeepAlive => self.connection.send(frame::keep_alive()),
-                // What has been read is done, but for what waits for its turn: leaving takes that with it.
+                // All messages read are handled, except a request that waits for its turn: leaving gives it up.
                 Due::Look
                     if self.connection.waits_for_its_turn() && self.socket.client_has_left() =>
                 {
@@ -271,29 +269,27 @@ impl<S: Wire> Session<'_, S> {
 
     /// Finds out whether the client is still there.
     fn find_out(&mut self, need: Need, now: Instant) -> Result<(), Over> {
-        let need = match need {
+        let is_gone = match need {
             Need::Ping => {
                 self.socket.ping();
-                return Ok(());
+                false
             }
             Need::Look => {
                 let (line, taken) = (self.socket.line(), self.socket.taken());
                 let is_sent = !self.socket.owes_control();
                 let liveness = &mut self.deadlines.liveness;
-                liveness.looked(line, taken, is_sent, now)
+                liveness.looked(line, taken, is_sent, now).is_some()
             }
-            Need::Drop => Some(Need::Drop),
+            Need::Drop => true,
         };
-        match need {
-            Some(_) => {
-                self.note_silent();
-                Err(Over(Some(CloseReason::Silent)))
-            }
-            None => Ok(()),
+        if is_gone {
+            self.note_silent();
+            return Err(Over(Some(CloseReason::Silent)));
         }
+        Ok(())
     }
 
-    /// The client gives no sign of life.
+    /// Counts and logs that the client gives no sign of life.
     fn note_silent(&self) {
         let liveness = &self.deadlines.liveness;
         self.hub.count_silent();
@@ -305,7 +301,7 @@ impl<S: Wire> Session<'_, S> {
         );
     }
 
-    /// Writing first, so that what waits goes out before more is asked for.
+    /// Writes before it reads, so that queued frames go out before another request adds to them.
     fn poll_event(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Event> {
         if self.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Timer);
@@ -318,16 +314,14 @@ impl<S: Wire> Session<'_, S> {
             self.deadlines.wrote(Instant::now());
         }
         match wrote {
-            Poll::Ready(Ok(Wrote::Close(reason))) => {
-                return Poll::Ready(Event::Over(Over(Some(reason))));
-            }
+            Poll::Ready(Ok(reason)) => return Poll::Ready(Event::Over(Over(Some(reason)))),
             Poll::Ready(Err(error)) => return Poll::Ready(Event::Over(self.failed(&error))),
             Poll::Pending => {}
         }
         if !reads {
             return Poll::Pending;
         }
-        // Taken before, so that it is not too late whatever happens meanwhile.
+        // The time before the read: what comes during the read may be missed by it.
         let asked = self.deadlines.is_in_doubt().then(Instant::now);
         let read = self.socket.poll_read(cx);
         if let Some(asked) = asked
@@ -356,10 +350,9 @@ impl<S: Wire> Session<'_, S> {
         })
     }
 
-    /// The stream has failed.
     fn failed(&self, error: &std::io::Error) -> Over {
         if error.kind() == std::io::ErrorKind::TimedOut {
-            // The system has given the client up: the network is in the way, or the client was there no more.
+            // The kernel has given the client up: its host is gone, or the network is down.
             self.note_silent();
         }
         Over(None)
@@ -388,8 +381,8 @@ impl Ahead {
     }
 }
 
-/// The closing handshake: our close frame (or the answer to theirs) goes out, theirs comes in, and the stream ends, on our
-/// side first.
+/// The closing handshake: our close frame, or the answer to theirs, goes out; theirs comes in; the stream ends, on our side
+/// first.
 async fn close<S: Wire>(socket: &mut Socket<S>, reason: Option<CloseReason>) {
     let limit = match reason {
         Some(CloseReason::SlowConsumer) => SLOW_CLOSE_TIMEOUT,
@@ -400,7 +393,7 @@ async fn close<S: Wire>(socket: &mut Socket<S>, reason: Option<CloseReason>) {
         Some(reason) => socket.start_close(reason),
         None => socket.answer_close(),
     }
-    // After a violation of the protocol, what follows makes no sense.
+    // After a violation of the protocol, further bytes cannot be parsed.
     let intelligible = !matches!(
         reason,
         Some(CloseReason::TooBig | CloseReason::Protocol | CloseReason::InvalidText)
@@ -408,14 +401,14 @@ async fn close<S: Wire>(socket: &mut Socket<S>, reason: Option<CloseReason>) {
     let _ = timeout(limit, async {
         poll_fn(|cx| socket.poll_drain(cx)).await.ok()?;
         if reason.is_some() && intelligible {
-            // Until they have answered, what they send is thrown away.
+            // Until they have answered, their messages are discarded.
             while !matches!(
                 poll_fn(|cx| socket.poll_read(cx)).await,
                 Ok(Message::Close(_)) | Err(_)
             ) {}
         }
         poll_fn(|cx| socket.poll_shutdown(cx)).await.ok()?;
-        // Closing on unread bytes would make the client's system throw away our close frame.
+        // Closing on unread bytes would reset the connection, and the client would lose our close frame.
         while poll_fn(|cx| socket.poll_discard(cx)).await.ok()? > 0 {}
         Some(())
     })

@@ -1,14 +1,14 @@
-//! One WebSocket over one TLS stream: requests in, frames out, neither waiting for the other.
+//! One WebSocket over one TLS stream. Reading and writing do not wait for each other.
 //!
-//! tungstenite reads: it parses, unmasks and checks what the client sends, and answers pings and closes. What it
-//! writes goes into a small buffer of ours (`control`). The server's own frames are encoded already, once for all
-//! their receivers, so they go to the stream as they are, many in one write and in one TLS record; between two of
-//! them, never inside one, what tungstenite wrote goes out: so a ping or a pong overtakes all that waits.
+//! tungstenite reads: it parses, unmasks and checks what the client sends, and answers pings and closes. What it writes goes
+//! into a small buffer (`control`). The server's own frames are encoded already, once for all their receivers. They go to the
+//! stream as they are, many in one write and one TLS record. The control buffer goes out between two frames, never inside
+//! one, so a ping or pong overtakes all queued frames.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,18 +27,17 @@ use super::line::{self, Line};
 use crate::hub::{SendQueue, Taken};
 use crate::protocol::{CloseReason, Frame};
 
-/// What an idle connection holds to read into, in bytes.
+/// The read buffer of an idle connection, in bytes.
 const READ_BUFFER: usize = 1_024;
-/// How many frames go into one write at the most.
+/// The most frames in one write.
 const FRAMES_PER_WRITE: usize = 64;
-/// What we owe the client in pongs at the most, in bytes, before we stop reading.
+/// The most unwritten pongs, in bytes. Beyond, reading stops.
 const CONTROL_LIMIT: usize = 16_384;
 /// Above this capacity an emptied buffer gives its memory back.
 const KEPT_CAPACITY: usize = 8;
 
-/// What a WebSocket goes over.
+/// A stream over TCP.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
-    /// The TCP connection under it all.
     fn tcp(&self) -> &TcpStream;
 }
 
@@ -48,11 +47,10 @@ impl Wire for TlsStream<Arrival> {
     }
 }
 
-/// A WebSocket.
 pub(super) struct Socket<S> {
     stream: S,
     protocol: WebSocketContext,
-    /// What tungstenite has written: pings, pongs and the close frame.
+    /// Written by tungstenite: pings, pongs and the close frame.
     control: Vec<u8>,
     control_written: usize,
     /// Frames taken from the queue.
@@ -60,21 +58,12 @@ pub(super) struct Socket<S> {
     /// How much of the first frame has been written.
     written: usize,
     needs_flush: bool,
-    /// Whether anything has come since this was asked last.
     heard: bool,
-    /// How many bytes the stream has taken.
     taken: u64,
 }
 
-/// What became of writing.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrote {
-    /// Everything is out and the queue wants the connection closed.
-    Close(CloseReason),
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A WebSocket on an upgraded stream, of which `read` has been read already. Frames over `frame_bytes` are refused.
+    /// A WebSocket on an upgraded stream. `read` has been read from it already. Frames over `frame_bytes` are refused.
     pub(super) fn new(stream: S, read: &[u8], frame_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -98,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Whether anything, if only a part of a frame, has come since this was asked last.
+    /// Whether any bytes, if only a part of a frame, have come since the last call.
     pub(super) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
@@ -113,60 +102,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.control.len() > self.control_written
     }
 
-    /// Puts a ping before all that waits.
+    /// Puts a ping before all queued frames.
     pub(super) fn ping(&mut self) {
         // The buffer takes everything; an error says that a close frame has been sent before.
-        let _ = self.speak(|protocol, shim| {
+        let _ = self.write(|protocol, shim| {
             protocol.write(shim, Message::Ping(Bytes::new()))?;
             protocol.flush(shim)
         });
     }
 
-    /// Puts the answer to the client's close frame, if there is one, before all that waits. It may only be called when
-    /// no more is read.
+    /// Drops the queued frames and answers the client's close frame, if there is one. Call it only when no more is read.
     pub(super) fn answer_close(&mut self) {
         self.drop_frames();
-        // The error says that the connection is closed with that, as far as the protocol is concerned.
-        let _ = self.speak(|protocol, shim| protocol.flush(shim));
+        // The error says that the protocol's part of the connection is closed now.
+        let _ = self.write(|protocol, shim| protocol.flush(shim));
     }
 
-    /// Has tungstenite write into our buffer.
-    fn speak<T>(
+    /// Has tungstenite write into `control`.
+    fn write<T>(
         &mut self,
-        speak: impl FnOnce(&mut WebSocketContext, &mut Shim<'_, '_, S>) -> T,
+        write: impl FnOnce(&mut WebSocketContext, &mut Shim<'_, '_, S>) -> T,
     ) -> T {
-        let mut shim = Shim {
-            stream: &mut self.stream,
-            control: &mut self.control,
-            heard: &mut self.heard,
-            cx: &mut Context::from_waker(std::task::Waker::noop()),
-        };
-        speak(&mut self.protocol, &mut shim)
+        self.with_shim(&mut Context::from_waker(Waker::noop()), write)
     }
 
-    /// Drops what waits, but for a frame that is half written.
-    fn drop_frames(&mut self) {
-        self.frames.truncate(usize::from(self.written > 0));
-    }
-
-    /// The next message of the client.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
-        if self.control.len() - self.control_written > CONTROL_LIMIT {
-            // Its pongs have to go out first; writing wakes us.
-            return Poll::Pending;
-        }
-        let owed = self.control.len();
+    fn with_shim<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(&mut WebSocketContext, &mut Shim<'_, '_, S>) -> T,
+    ) -> T {
         let mut shim = Shim {
             stream: &mut self.stream,
             control: &mut self.control,
             heard: &mut self.heard,
             cx,
         };
-        match self.protocol.read(&mut shim) {
+        act(&mut self.protocol, &mut shim)
+    }
+
+    /// Drops the frames that wait, but not one that is half written.
+    fn drop_frames(&mut self) {
+        self.frames.truncate(usize::from(self.written > 0));
+    }
+
+    /// The next message of the client.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        if self.is_held_back() {
+            // Its pongs have to go out first; writing wakes us.
+            return Poll::Pending;
+        }
+        let owed = self.control.len();
+        match self.with_shim(cx, |protocol, shim| protocol.read(shim)) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 if self.control.len() > owed {
-                    // A pong has come up while reading, and writing comes before reading: once more. What was owed before
-                    // waits for the stream, and that wakes us.
+                    // Reading has made a pong, but the session has already polled the writing side: poll again. Bytes owed
+                    // before wait for the stream, which wakes us.
                     cx.waker().wake_by_ref();
                 }
                 Poll::Pending
@@ -175,14 +165,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what waits in the queue and what tungstenite owes, for as long as the stream takes it. Adds what it wrote
-    /// to `progress`. Ready only when the connection is to be closed, or has failed.
+    /// Whether reading stops because the client does not take its pongs.
+    fn is_held_back(&self) -> bool {
+        self.control.len() - self.control_written > CONTROL_LIMIT
+    }
+
+    /// Writes queued frames and control frames for as long as the stream takes them. Adds the bytes written to `progress`.
+    /// Ready only when the connection has failed, or is to be closed for this reason.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         queue: &SendQueue,
         progress: &mut usize,
-    ) -> Poll<io::Result<Wrote>> {
+    ) -> Poll<io::Result<CloseReason>> {
         loop {
             if self.frames.is_empty() {
                 match queue.poll_take(cx, &mut self.frames) {
@@ -191,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         if reason != CloseReason::SlowConsumer {
                             ready!(self.poll_drain(cx))?;
                         }
-                        return Poll::Ready(Ok(Wrote::Close(reason)));
+                        return Poll::Ready(Ok(reason));
                     }
                     Poll::Pending => {
                         ready!(self.poll_drain(cx))?;
@@ -199,25 +194,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     }
                 }
             }
-            match self.poll_some(cx, queue) {
+            match self.poll_frames(cx, queue) {
                 Poll::Ready(written) => *progress += written?,
                 Poll::Pending => {
                     ready!(queue.poll_too_slow(cx));
-                    return Poll::Ready(Ok(Wrote::Close(CloseReason::SlowConsumer)));
+                    return Poll::Ready(Ok(CloseReason::SlowConsumer));
                 }
             }
         }
     }
 
-    /// Writes what tungstenite owes, where it may, and then frames, once; returns how many bytes of them went out.
-    fn poll_some(&mut self, cx: &mut Context<'_>, queue: &SendQueue) -> Poll<io::Result<usize>> {
-        if self.written == 0 {
-            ready!(self.poll_control(cx))?;
-        }
-        self.poll_frames(cx, queue)
-    }
-
-    /// Begins the closing handshake: the close frame goes behind what is half written, everything else is dropped.
+    /// Begins the closing handshake. The close frame goes behind a half-written frame; all other frames are dropped.
     pub(super) fn start_close(&mut self, reason: CloseReason) {
         self.drop_frames();
         let frame = CloseFrame {
@@ -225,10 +212,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             reason: reason.text().into(),
         };
         // The buffer takes everything; an error says that a close frame has been sent before.
-        let _ = self.speak(|protocol, shim| protocol.close(shim, Some(frame)));
+        let _ = self.write(|protocol, shim| protocol.close(shim, Some(frame)));
     }
 
-    /// Writes all that is left.
+    /// Writes the half-written frame, if any, and the control frames.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(frame) = self.frames.front().filter(|_| self.written > 0) {
             let frame = frame.clone();
@@ -253,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads and throws away; 0 at the end of the stream.
+    /// Reads and discards; 0 at the end of the stream.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = [0; 1024];
         let mut buffer = ReadBuf::new(&mut buffer);
@@ -261,47 +248,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// What the system knows of the TCP connection.
-    pub(super) fn line(&self) -> Option<Line>
-    where
-        S: Wire,
-    {
-        line::look(self.stream.tcp())
-    }
-
-    /// Whether a read that has just come to nothing means that nothing is there. It may have come to nothing because this
-    /// task has worked for long enough, or because nobody has told us yet of what has come: then it means nothing. What we
-    /// do not read because of the pongs that its sender does not take is as good as not there.
-    pub(super) fn is_read_to_the_end(&self) -> bool
-    where
-        S: Wire,
-    {
-        let is_held_back = self.control.len() - self.control_written > CONTROL_LIMIT;
-        is_held_back || (has_budget_remaining() && !line::has_unread(self.stream.tcp()))
-    }
-
-    /// Whether the client will send nothing more. What it sent before may still be unread.
-    pub(super) fn client_has_left(&self) -> bool
-    where
-        S: Wire,
-    {
-        line::has_left(self.stream.tcp())
-    }
-
-    /// The connection is over: what waits for the client in the system waits only so long for an acknowledgement.
-    pub(super) fn give_up_after(&self, silence: Duration)
-    where
-        S: Wire,
-    {
-        line::give_up_after(self.stream.tcp(), silence);
-    }
-
-    /// Ends the stream: TLS says that nothing more will come.
+    /// Ends our side of the stream, with TLS's `close_notify`.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Writes what tungstenite owes. Only between two frames.
+    /// Writes control frames. Call it only between two frames.
     fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self
             .control
@@ -322,10 +274,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes frames once; returns how many bytes of them went out.
+    /// Writes control frames where it may, and then frames once; returns how many bytes of frames went out.
     fn poll_frames(&mut self, cx: &mut Context<'_>, queue: &SendQueue) -> Poll<io::Result<usize>> {
+        if self.written == 0 {
+            ready!(self.poll_control(cx))?;
+        }
         let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-        // Writes may end within frames for ever; where something is to overtake them, one must end with a frame.
+        // Large writes might always end inside a frame. Where control frames wait, the write must be able to end with one.
         let most = if self.owes_control() {
             1
         } else {
@@ -361,6 +316,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
+impl<S: Wire> Socket<S> {
+    /// What the kernel knows of the TCP connection.
+    pub(super) fn line(&self) -> Option<Line> {
+        line::look(self.stream.tcp())
+    }
+
+    /// Whether a read that has just found nothing means that nothing has come. It does not where this task's budget is spent,
+    /// or where bytes have come that the runtime has not seen yet. While reading is held back for the client's pongs, what it
+    /// sends does not count.
+    pub(super) fn is_read_to_the_end(&self) -> bool {
+        self.is_held_back() || (has_budget_remaining() && !line::has_unread(self.stream.tcp()))
+    }
+
+    /// Whether the client will send nothing more. What it sent before may still be unread.
+    pub(super) fn client_has_left(&self) -> bool {
+        line::has_left(self.stream.tcp())
+    }
+
+    /// The connection is over: the kernel keeps its unacknowledged bytes only for so long.
+    pub(super) fn give_up_after(&self, silence: Duration) {
+        line::give_up_after(self.stream.tcp(), silence);
+    }
+}
+
 fn nonzero(written: usize) -> io::Result<usize> {
     if written == 0 {
         return Err(io::ErrorKind::WriteZero.into());
@@ -368,7 +347,7 @@ fn nonzero(written: usize) -> io::Result<usize> {
     Ok(written)
 }
 
-/// The stream as tungstenite sees it during one call: it reads from it, and writes into our buffer.
+/// The stream as tungstenite sees it during one call: reads come from the stream, writes go into `control`.
 struct Shim<'a, 'b, S> {
     stream: &'a mut S,
     control: &'a mut Vec<u8>,

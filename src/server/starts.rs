@@ -1,9 +1,9 @@
-//! Starts that follow failed ones: each waits longer before it works, so that flash and log are not worn by a loop of
-//! starts, and a host that nobody looks at is tried for ever.
+//! The pause before a start that follows failed ones. It grows with each failure. So the unit can restart for ever on a host
+//! that nobody looks at, and the loop wears neither the flash nor the log.
 //!
-//! How many have failed is kept in the service's runtime directory, which systemd keeps from one start to the next and
-//! removes with a stop. A start counts as failed from its first moment on, because a process that is killed says nothing
-//! any more. Without such a directory nothing is counted, and nothing waits.
+//! The number of failures is a file in the service's runtime directory, which systemd keeps between automatic restarts and
+//! removes at a stop. A start counts as failed from its first moment on, because a killed process cannot count itself.
+//! Without such a directory nothing is counted, and no start waits.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -16,28 +16,27 @@ use tracing::{info, warn};
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How long a server must have been ready for its start to be a good one: as long as the longest pause. What ends a server
-/// sooner, at its first commits or when its clients come back, is there at the next start, too.
+/// How long a server must have been ready before its start counts as good: as long as the longest pause. A fault that ends a
+/// server sooner, at its first commits or when its clients come back, will also end the next one.
 const PROVEN: Duration = LONGEST;
-/// The file, in the runtime directory.
 const FILE: &str = "failed-starts";
 /// How much of the file is read, in bytes: more digits than any count has.
 const FILE_BYTES: u64 = 16;
 
-/// The starts that failed, one after the other, up to this one.
+/// The starts before this one that failed in a row.
 #[derive(Debug, Clone, Default)]
-pub struct Starts {
+pub(crate) struct Starts {
     file: Option<PathBuf>,
     failed: u32,
 }
 
 impl Starts {
-    /// Counts this start, as a failed one for now. To be called before anything that can fail.
-    pub fn count() -> Self {
+    /// Counts this start as failed for now. Call it before anything that can fail.
+    pub(crate) fn count() -> Self {
         let directories = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
         let directory = std::env::split_paths(&directories).next();
         let directory = directory.filter(|path| path.is_absolute());
-        // The directory of a service that only has a hand in starting us is none of ours.
+        // Where systemd started another process, and that started us, the directory belongs to the other.
         let is_ours = std::env::var("SYSTEMD_EXEC_PID")
             .map_or(true, |pid| pid == std::process::id().to_string());
         match directory {
@@ -48,10 +47,9 @@ impl Starts {
 
     fn count_in(directory: &Path) -> Self {
         let file = directory.join(FILE);
-        let failed = match read(&file) {
-            Ok(failed) => failed,
-            // There is nothing to go by, and no reason not to start.
-            Err(_) => return Self::default(),
+        // An unreadable count is no reason not to start.
+        let Ok(failed) = read(&file) else {
+            return Self::default();
         };
         // Where it cannot be written, the pauses do not grow.
         let _ = fs::write(&file, failed.saturating_add(1).to_string());
@@ -61,19 +59,18 @@ impl Starts {
         }
     }
 
-    /// How many starts before this one failed in a row.
     pub(super) fn failed(&self) -> u32 {
         self.failed
     }
 
-    /// How long this one waits.
+    /// How long this start waits.
     pub(super) fn pause(&self) -> Option<Duration> {
         let doublings = self.failed.checked_sub(1)?;
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
         Some(FIRST.saturating_mul(factor).min(LONGEST))
     }
 
-    /// Waits until this start has proven good, and forgets those before.
+    /// Waits until this start counts as good, and forgets the failed ones.
     pub(super) async fn prove(self) {
         tokio::time::sleep(PROVEN).await;
         if self.failed > 0 {
@@ -85,7 +82,7 @@ impl Starts {
         self.forget();
     }
 
-    /// Forgets the starts that failed, and this one. For a stop, too, which is somebody's will and no failure.
+    /// Forgets the failed starts, and this one. Also for a stop, which somebody wanted and which is no failure.
     pub(super) fn forget(&self) {
         let Some(file) = &self.file else { return };
         match fs::remove_file(file) {
@@ -97,7 +94,7 @@ impl Starts {
     }
 }
 
-/// What a file says; one that says nothing sensible has been written by a start, and so counts one.
+/// Reads the count. A file that makes no sense counts as one: some start has written it.
 fn read(file: &Path) -> io::Result<u32> {
     let file = match File::open(file) {
         Ok(file) => file,

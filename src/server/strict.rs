@@ -1,15 +1,15 @@
-//! What is refused of every request, whatever it asks for: what could be read in two ways.
+//! Refuses ambiguous requests, whatever they ask for.
 //!
-//! hyper parses; it refuses what is no HTTP/1 (400, 414, 431), and lets the following through. A proxy before us may have
-//! read such a request otherwise than we do, and then one client's bytes become another's request (RFC 9112 11.2).
+//! hyper refuses what is no HTTP/1 (400, 414, 431) and lets the following through. A proxy before us may read such a request
+//! in another way than we do; then one client's bytes become another client's request (request smuggling, RFC 9112 11.2).
 
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, StatusCode, Version};
 
-use super::answer::{Refused, error};
+use super::answer::{Refused, refused};
 
-/// Headers that say one thing, and of which there can be only one.
+/// Headers that may stand in a request only once.
 const SINGLE: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::CONTENT_LENGTH,
@@ -20,7 +20,6 @@ const SINGLE: [HeaderName; 7] = [
     header::SEC_WEBSOCKET_VERSION,
 ];
 
-/// Refuses what has two meanings, or none.
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refused> {
     let (headers, target) = (request.headers(), request.uri());
     if target.scheme().is_none()
@@ -45,12 +44,11 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refused> {
     if let Some(coding) = codings.next()
         && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some())
     {
-        return Err(error(
+        return Err(refused(
             StatusCode::NOT_IMPLEMENTED,
             "INVALID_REQUEST",
             "the only Transfer-Encoding understood here is `chunked`, once",
-        )
-        .into());
+        ));
     }
     Ok(())
 }
@@ -59,14 +57,13 @@ fn count(headers: &HeaderMap, name: &HeaderName) -> usize {
     headers.get_all(name).iter().count()
 }
 
-/// A host and perhaps a port. An empty one says that there is no name for us (RFC 9110 7.2).
+/// A host and perhaps a port. It may be empty, where the target has no authority (RFC 9110 7.2).
 fn is_host(host: &[u8]) -> bool {
     host.is_empty() || Authority::try_from(host).is_ok_and(|host| !host.as_str().contains('@'))
 }
 
-/// 400 for a request that is no good as HTTP.
 pub(super) fn invalid(message: &str) -> Refused {
-    error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message).into()
+    refused(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! systemd: the sockets that it hands over, and what it is told in return. Without systemd nothing here does anything.
+//! systemd: socket activation, status messages and the watchdog. Without systemd all this does nothing.
 //!
-//! It is told when the server is ready, reloads or stops, how many it serves, and, where the unit has a watchdog, that
-//! the server is alive: that its runtime still runs tasks, that no lock of the registries is held for good, and that the
-//! disk takes what is to be kept.
+//! systemd learns when the server is ready, reloads or stops, and how many it serves. Where the unit has a watchdog, it also
+//! learns that the server is alive: its runtime runs tasks, no lock of the registries is held for good, and the disk takes
+//! what is to be kept.
 
 use std::io;
 use std::net::TcpListener;
@@ -16,37 +16,34 @@ use tracing::warn;
 
 use crate::hub::{Hub, MAX_DISK_WAIT};
 
-/// How often the status is brought up to date.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a start may take after its pause: the unit's `TimeoutStartSec`, which systemd counts from the pause's beginning.
 const START: Duration = Duration::from_secs(5 * 60);
 
-/// The listening sockets that systemd handed over; none if it handed over nothing.
+/// The listening sockets that systemd handed over, if any.
 #[derive(Debug, Default)]
-pub struct Sockets(Vec<TcpListener>);
+pub(crate) struct Sockets(Vec<TcpListener>);
 
-/// A socket that was handed over cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the socket {number} ({name}) that systemd handed over cannot be used: {error}. The socket unit must have ListenStream= with a port, and no Accept=yes"
 )]
-pub struct SocketError {
-    /// Which one, from 1 on.
+pub(crate) struct SocketError {
+    /// Counted from 1.
     number: usize,
-    /// What the socket unit calls it.
+    /// The socket unit's `FileDescriptorName=`.
     name: String,
-    /// What is wrong.
     error: io::Error,
 }
 
 impl Sockets {
-    /// Takes what was handed over by way of `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. To be called once and before
-    /// any thread is started: the variables are removed from the environment, which threads share.
+    /// Takes the sockets that `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` name. Call it once, and before any thread is
+    /// started: it removes the variables from the environment, which threads share.
     ///
     /// # Errors
-    /// When a descriptor is something else than a listening TCP socket.
-    pub fn from_environment() -> Result<Self, SocketError> {
+    /// When a descriptor is not a listening TCP socket.
+    pub(crate) fn from_environment() -> Result<Self, SocketError> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(str::to_owned);
         let mut handed_over = ListenFd::from_env();
@@ -73,8 +70,7 @@ impl Sockets {
         Ok(Self(sockets))
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -88,7 +84,7 @@ impl IntoIterator for Sockets {
     }
 }
 
-/// A start waits before it works, because those before it failed.
+/// Reports that this start waits, because those before it failed.
 pub(super) fn pausing(pause: Duration, failed: u32) {
     let seconds = pause.as_secs();
     let starts = if failed == 1 { "start" } else { "starts" };
@@ -104,14 +100,13 @@ pub(super) fn pausing(pause: Duration, failed: u32) {
     ]);
 }
 
-/// Clients can connect.
 pub(super) fn ready(hub: &Hub) {
     tell(&[NotifyState::Ready, NotifyState::Status(&status(hub))]);
 }
 
-/// Does what SIGHUP asks for; systemd waits for the end of it.
+/// Reloads. systemd waits for the `READY=1` at its end.
 pub(super) fn reloading(hub: &Hub, reload: impl FnOnce()) {
-    // The moment tells systemd 253 and later which of several requests this answers.
+    // By the time, systemd 253 and later knows which of several requests this answers.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
@@ -120,7 +115,6 @@ pub(super) fn reloading(hub: &Hub, reload: impl FnOnce()) {
     ready(hub);
 }
 
-/// The server is on its way down.
 pub(super) fn stopping(hub: &Hub) {
     let status = format!("Closing {} connections", hub.connection_count());
     tell(&[NotifyState::Stopping, NotifyState::Status(&status)]);
@@ -134,9 +128,8 @@ pub(super) async fn keep_told(hub: Arc<Hub>) {
     let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     // Twice within the limit, as sd_watchdog_enabled(3) advises.
     let pause = watchdog.map_or(STATUS_INTERVAL, |limit| (limit / 2).min(STATUS_INTERVAL));
-    // A disk may hang for a while, or be slow: as long as anything gets there, all is well. Two thirds of the limit, and the
-    // limit itself after the last word, are more than it takes one that comes back by itself; for another one only a new
-    // start, or whoever hears of it, can do something.
+    // A slow disk is no fault as long as writes complete. A disk that has stalled for two thirds of the limit gets no more
+    // watchdog messages, so that systemd restarts the server one limit later. A disk that recovers by itself does so sooner.
     let longest = watchdog.map_or(Duration::MAX, |limit| limit / 3 * 2);
     let mut told = String::new();
     loop {
@@ -158,7 +151,7 @@ pub(super) async fn keep_told(hub: Arc<Hub>) {
             continue;
         }
         told.clone_from(&now);
-        // Sending waits while systemd is busy; clients must not.
+        // Sending blocks while systemd is busy.
         let sent = tokio::task::spawn_blocking(move || {
             let mut news = Vec::new();
             if changed {
@@ -173,7 +166,7 @@ pub(super) async fn keep_told(hub: Arc<Hub>) {
     }
 }
 
-/// Counting takes every lock of the registries in turn.
+/// Takes every lock of the registries in turn, so a lock that is held for good stops the watchdog messages.
 fn status(hub: &Hub) -> String {
     format!(
         "Serving {} connections in {} channels",

@@ -14,24 +14,22 @@ const MAX_ORIGINS: usize = 4_096;
 /// Counts since the last line.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Who gave way: having sent nothing, stopped in its handshake, idle after an answer.
     silent: u64,
     stalled: u64,
     idle: u64,
     origins: HashSet<Origin>,
-    /// How often there was no descriptor.
     no_descriptor: u64,
     error: Option<String>,
 }
 
-/// What somebody did who gave way.
+/// The state of a connection that gave way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GaveWay {
     /// It had sent nothing.
     Silent,
-    /// It had stopped in the middle of its handshake.
+    /// It made no progress in its handshake.
     Stalled,
-    /// It had had its answer, and asked nothing more.
+    /// It had its answer and asked nothing more.
     Idle,
 }
 
@@ -55,7 +53,7 @@ impl Tally {
         }
     }
 
-    /// Tells the log; nothing where nothing happened.
+    /// Writes the log lines for what has happened, if anything.
     pub(super) fn log(&self) {
         if !self.origins.is_empty() {
             warn!(

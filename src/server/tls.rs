@@ -1,5 +1,4 @@
-//! TLS while the server runs: the certificate, its replacement when its files change, and what is to be said about it
-//! day by day.
+//! TLS while the server runs: the certificate, its reload when its files change, and daily warnings before it expires.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,16 +15,15 @@ use tracing::{info, warn};
 use crate::tls::{Pair, Standing, TlsError, Validity};
 use crate::world::clock;
 
-/// How often the files are looked at, and the time that the certificate has left.
+/// How often the files and the certificate's expiry are checked.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The files, and what was last made of them.
 #[derive(Debug)]
 pub(super) struct Tls {
     certificate: PathBuf,
     private_key: PathBuf,
     current: ArcSwap<Current>,
-    /// What was last said of the time that the certificate has left.
+    /// The standing that was last logged.
     told: Mutex<Option<Standing>>,
     /// Keeps tickets valid across reloads.
     ticketer: Arc<dyn ProducesTickets>,
@@ -38,8 +36,8 @@ struct Current {
 }
 
 impl Tls {
-    /// Reads the files. A certificate that has expired, or whose time has not come, is served all the same, with a
-    /// warning: whoever minds will refuse it, and whoever pins it will not.
+    /// Reads the files. A certificate that is not valid now is served with a warning: a client that checks the time refuses
+    /// it, and a client that pins it does not.
     pub(super) fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
         let ticketer = Ticketer::new().map_err(|error| TlsError::Pair {
             certificate: certificate.to_owned(),
@@ -62,13 +60,13 @@ impl Tls {
         Arc::clone(&self.current.load().config)
     }
 
-    /// For how long the certificate is good; `None` where it does not say so.
+    /// `None` where the certificate states none.
     pub(super) fn validity(&self) -> Option<Validity> {
         self.current.load().validity
     }
 
-    /// Reads the files again. Connections that there are keep what they have; if the files are no good, so does
-    /// everybody.
+    /// Reads the files again. Open connections keep their certificate. If the files cannot be used, the certificate before
+    /// stays.
     pub(super) fn reload(&self) {
         match read(&self.certificate, &self.private_key, &self.ticketer) {
             Ok(current) => {
@@ -81,7 +79,7 @@ impl Tls {
         }
     }
 
-    /// Reloads whenever the files have changed, and warns once a day of a certificate that ends soon or has ended.
+    /// Reloads whenever the files have changed, and warns once a day of a certificate that expires soon or has expired.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut known = self.stamps();
         loop {
@@ -107,7 +105,7 @@ impl Tls {
         [stamp(&self.certificate), stamp(&self.private_key)]
     }
 
-    /// Says where the certificate stands, unless that has been said or nobody need know.
+    /// Logs the certificate's standing where it has changed and needs attention, or needs none any more.
     fn tell(&self) {
         let now = self.validity().map(|v| v.standing(clock::now_seconds()));
         let before = std::mem::replace(&mut *self.told.lock(), now);
@@ -126,7 +124,7 @@ impl Tls {
     }
 }
 
-/// What changes when a file does; a file behind a link too.
+/// Changes when the file does, or the file that a link leads to.
 fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
@@ -142,7 +140,7 @@ fn read(
         validity,
     } = Pair::read(certificate, private_key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Tickets carry the session, so the server keeps none; one ticket is enough for one reconnection.
+    // Tickets carry the session, so the server stores none. One ticket suffices for one reconnection.
     config.ticketer = Arc::clone(ticketer);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;

@@ -1,76 +1,71 @@
-//! From a request to a WebSocket (section 1).
+//! From an HTTP request to a WebSocket (section 1).
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Request, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
 use super::Shared;
-use super::answer::{Answer, Body, Refused, error, unavailable};
+use super::answer::{Answer, Refused, empty, error, refused, unavailable, with};
 use super::arrival::Arrival;
 use super::socket::Socket;
 use super::{body, session, strict};
 use crate::hub::{Admission, AdmissionError, ClientInfo, Connection};
 
-/// The stream under a connection.
-type Stream = TokioIo<TlsStream<Arrival>>;
-
-/// Turns a request into a WebSocket connection (section 1).
+/// Turns a request into a WebSocket connection.
 pub(super) async fn upgrade(
     shared: Arc<Shared>,
     peer: SocketAddr,
     mut request: Request<Incoming>,
-) -> Answer {
-    let accept = match check_handshake(&request) {
-        Ok(key) => derive_accept_key(key.as_bytes()),
-        Err(refused) => return *refused,
-    };
+) -> Result<Answer, Refused> {
+    let accept = derive_accept_key(check_handshake(&request)?.as_bytes());
     if !origin_allowed(&shared.allowed_origins, request.headers()) {
-        return error(
+        return Err(refused(
             StatusCode::FORBIDDEN,
             "ORIGIN_NOT_ALLOWED",
             "connections from this web origin are not allowed here",
-        );
+        ));
     }
-    let Some(token) = token(&request) else {
-        return error(
+    let token = token(&request).ok_or_else(|| {
+        refused(
             StatusCode::UNAUTHORIZED,
             "TOKEN_MISSING",
             "a token is needed: `?token=…` or `Authorization: Bearer …`",
-        );
-    };
-    let admission = match Box::pin(shared.hub.admit(&token)).await {
-        Ok(admission) => admission,
-        Err(refused) => return refuse(&refused),
-    };
+        )
+    })?;
+    let admission = Box::pin(shared.hub.admit(&token))
+        .await
+        .map_err(|error| refuse(&error))?;
     let client = body::client(body::ip(peer), request.headers());
     let upgraded = hyper::upgrade::on(&mut request);
     let opening = Box::pin(open(Arc::clone(&shared), admission, client, upgraded));
     tokio::spawn(serve(shared, opening));
-    let mut response = Response::new(Body::Left(Full::default()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let mut answer = with(
+        empty(StatusCode::SWITCHING_PROTOCOLS),
+        [
+            (header::CONNECTION, "Upgrade"),
+            (header::UPGRADE, "websocket"),
+        ],
+    );
     if let Ok(accept) = HeaderValue::from_str(&accept) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        answer
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    response
+    Ok(answer)
 }
 
-/// Serves the connection that an upgrade becomes, on a task of its own: hyper's is over then, and its memory free.
+/// Serves the connection on a task of its own, so that hyper's task ends and its memory is free.
 ///
-/// This task is most of what an idle connection holds. So the opening comes in a box, which is free once the connection
-/// is open.
+/// This task is most of what an idle connection holds. So the opening is boxed, and freed once the connection is open.
 async fn serve(shared: Arc<Shared>, opening: Pin<Box<impl Future<Output = Option<Opened>>>>) {
     let opened = opening.await;
     if let Some((connection, socket)) = opened {
@@ -78,18 +73,21 @@ async fn serve(shared: Arc<Shared>, opening: Pin<Box<impl Future<Output = Option
     }
 }
 
-/// A connection and its socket; in a box, because a future has room twice for what it is given.
+/// The socket is boxed, because a future reserves room twice for a value that is moved into it.
 type Opened = (Arc<Connection>, Box<Socket<TlsStream<Arrival>>>);
 
-/// Takes the stream over from hyper, whose buffer is free afterwards, and makes a connection of it. `None` where the
-/// client has gone meanwhile.
+/// Takes the stream over from hyper and makes a connection of it. `None` where the client has gone meanwhile.
 async fn open(
     shared: Arc<Shared>,
     admission: Admission,
     client: ClientInfo,
     upgraded: hyper::upgrade::OnUpgrade,
 ) -> Option<Opened> {
-    let parts = upgraded.await.ok()?.downcast::<Stream>().ok()?;
+    let parts = upgraded
+        .await
+        .ok()?
+        .downcast::<TokioIo<TlsStream<Arrival>>>()
+        .ok()?;
     let mut stream = parts.io.into_inner();
     stream.get_mut().0.settle();
     let socket = Box::new(Socket::new(
@@ -106,7 +104,7 @@ async fn open(
     }
 }
 
-/// What RFC 6455 asks of a client's request (4.2.1). Returns the client's key.
+/// Checks what RFC 6455 (4.2.1) demands of a client's request. Returns the client's key.
 fn check_handshake(request: &Request<Incoming>) -> Result<&HeaderValue, Refused> {
     let headers = request.headers();
     let has = |name: header::HeaderName, token: &str| {
@@ -119,18 +117,16 @@ fn check_handshake(request: &Request<Incoming>) -> Result<&HeaderValue, Refused>
         })
     };
     if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
-        let mut answer = error(
+        let answer = error(
             StatusCode::UPGRADE_REQUIRED,
             "UPGRADE_REQUIRED",
             "this is a WebSocket endpoint: connect with a WebSocket client",
         );
-        answer
-            .headers_mut()
-            .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        answer
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        return Err(answer.into());
+        let headers = [
+            (header::UPGRADE, "websocket"),
+            (header::CONNECTION, "Upgrade"),
+        ];
+        return Err(with(answer, headers).into());
     }
     if request.version() != Version::HTTP_11 {
         return Err(strict::invalid("a WebSocket needs HTTP/1.1"));
@@ -144,16 +140,12 @@ fn check_handshake(request: &Request<Incoming>) -> Result<&HeaderValue, Refused>
         .get(header::SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != "13")
     {
-        let mut answer = error(
+        let answer = error(
             StatusCode::UPGRADE_REQUIRED,
             "WEBSOCKET_VERSION_UNSUPPORTED",
             "version 13 of the WebSocket protocol is spoken here",
         );
-        answer.headers_mut().insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        );
-        return Err(answer.into());
+        return Err(with(answer, [(header::SEC_WEBSOCKET_VERSION, "13")]).into());
     }
     headers
         .get(header::SEC_WEBSOCKET_KEY)
@@ -163,16 +155,15 @@ fn check_handshake(request: &Request<Incoming>) -> Result<&HeaderValue, Refused>
                 .is_ok_and(|key| key.len() == 16)
         })
         .ok_or_else(|| {
-            error(
+            refused(
                 StatusCode::BAD_REQUEST,
                 "WEBSOCKET_KEY_INVALID",
                 "the header Sec-WebSocket-Key must be 16 bytes in Base64",
             )
-            .into()
         })
 }
 
-/// An empty list allows everybody; who sends no `Origin` is no browser, and may connect.
+/// An empty list allows all origins. A client without an `Origin` is no browser, and may connect.
 fn origin_allowed(allowed: &[String], headers: &HeaderMap) -> bool {
     allowed.is_empty()
         || headers.get(header::ORIGIN).is_none_or(|origin| {
@@ -189,17 +180,7 @@ fn token(request: &Request<Incoming>) -> Option<String> {
             .map(|(_, token)| token.into_owned())
     });
     from_query
-        .or_else(|| {
-            let value = request
-                .headers()
-                .get(header::AUTHORIZATION)?
-                .to_str()
-                .ok()?;
-            let (scheme, token) = value.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| token.trim().to_owned())
-        })
+        .or_else(|| bearer(request.headers()).map(str::to_owned))
         .filter(|token| !token.is_empty())
 }
 
@@ -212,15 +193,11 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
         .then_some(token.trim())
 }
 
-fn refuse(refused: &AdmissionError) -> Answer {
-    debug!(code = refused.code(), "a connection was refused");
-    if refused.is_temporary() {
-        unavailable(refused.code(), &refused.to_string())
+fn refuse(error: &AdmissionError) -> Refused {
+    debug!(code = error.code(), "a connection was refused");
+    if error.is_temporary() {
+        unavailable(error.code(), &error.to_string()).into()
     } else {
-        error(
-            StatusCode::UNAUTHORIZED,
-            refused.code(),
-            &refused.to_string(),
-        )
+        refused(StatusCode::UNAUTHORIZED, error.code(), &error.to_string())
     }
 }

@@ -1,20 +1,20 @@
-//! A room with a bounded number of places, and who gives way when they are all taken.
+//! A room with a bounded number of places, and the rule by which a guest gives way when all are taken.
 //!
-//! It knows of each guest where it comes from and since when it has been silent. When somebody is wanted to give way, it
-//! is one of those who have been silent for longer than the room allows: of the origin that has most of them, the one that has
-//! been silent longest. Whoever makes progress, or is being served, is never asked.
+//! The room knows each guest's origin and since when it has been silent. Guests that have been silent for longer than the
+//! room allows may be asked. Of these, the room asks one of the origin that has the most of them, the longest silent first.
+//! A guest that makes progress, or that the server works for, is never asked.
 //!
-//! Where `kin` counts, nobody gives way while others of its origin finish what they came for: when thousands of clients in
-//! one place come at once, each waits for its turn there, for seconds, and is no more to blame than those who have had it.
-//! Progress short of that excuses only whoever makes it: a byte now and then costs nothing, and would excuse thousands.
+//! Where *kin* counts, a guest is excused as long as others of its origin finish. Thousands of clients behind one address may
+//! come at once; each then waits for its turn there, for seconds, through no fault of its own. Only finishing excuses others.
+//! Lesser progress excuses only the guest that makes it: otherwise one byte now and then would excuse thousands.
 //!
-//! Somebody may also *wait* for a place in the next room. That is no silence, but one origin's many cannot shut the others
-//! out by it: beyond an origin's share they give way like the silent ones, after these and after twice as long, and
+//! A guest may also *wait* for a place in the next room. Waiting is not silence, but the many of one origin must not shut out
+//! all others by it. So beyond an origin's share the waiting give way too: after all silent ones, after twice the time, and
 //! kin counts.
 //!
-//! Pure: every call brings the time. A room is behind a lock that all connections share on their way in, so all it does
-//! is done in a moment, but for the look at everybody; one look is good for many that give way, and the room remembers
-//! from when on another can have an outcome.
+//! Pure: each call brings the time. All connections share the lock around a room on their way in, so every operation is
+//! short, except the search through all guests. One search serves many requests to give way, and the room remembers when
+//! the next one can find anybody.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -22,35 +22,34 @@ use std::time::{Duration, Instant};
 
 use super::origin::{Finished, Origin};
 
-/// For how many that give way one look at everybody is good.
+/// How many candidates one search keeps.
 const BATCH: usize = 512;
-/// Of so many parts of a room one is an origin's share, up to which those who wait never give way.
+/// An origin's share of a room is one in so many places. Up to it, its waiting guests never give way.
 const SHARES: usize = 64;
 
-/// A guest's name in its room.
 pub(super) type GuestId = u64;
 
-/// Guests, each with what it takes to reach it.
+/// The guests, each with a `B` by which the caller reaches it.
 #[derive(Debug)]
 pub(super) struct WaitingRoom<B> {
     places: usize,
     longest_silence: Duration,
-    /// Whether kin counts for everybody; for those who wait it always does.
+    /// Whether kin counts for all guests; for the waiting it always does.
     of_kin: bool,
     finished: Finished,
     guests: HashMap<GuestId, Guest<B>>,
     /// How many have been asked to give way and are still here.
     asked: usize,
-    /// Who is to be asked next, from the end, and since when each was silent when that was found.
+    /// The candidates of the last search, the next one at the end, each with the silence that it had then.
     next: Vec<(GuestId, Instant)>,
-    /// Before this moment nobody else can have been silent for long enough. `None`: everybody is being served.
+    /// A search before this moment finds nobody. `None`: all guests are being served.
     earliest: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Guest<B> {
     origin: Origin,
-    /// `None` while it is being served: it is our turn, and its silence is no fault of its own.
+    /// `None` while the server works for it.
     silent_since: Option<Instant>,
     /// Whether it waits for the next room.
     waits: bool,
@@ -58,19 +57,19 @@ struct Guest<B> {
     bell: B,
 }
 
-/// Who gives way.
+/// Which guest gives way.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Way<B> {
-    /// This one is asked to; until it has left, or has made progress, nobody else needs to be.
+    /// This one is asked. Until it has left or has made progress, no other needs to be.
     Ask(B),
-    /// Nobody can before this moment.
+    /// None before this moment.
     NotBefore(Instant),
-    /// Nobody, as it is.
+    /// None, until something changes.
     Nobody,
 }
 
 impl<B: Clone> WaitingRoom<B> {
-    /// A room of `places`, whose guests may be asked to give way after a silence of `longest_silence`.
+    /// A room whose guests may be asked to give way after a silence of `longest_silence`.
     pub(super) fn new(places: usize, longest_silence: Duration) -> Self {
         Self {
             places,
@@ -84,7 +83,7 @@ impl<B: Clone> WaitingRoom<B> {
         }
     }
 
-    /// The same, where kin counts for everybody.
+    /// A room where kin counts for all guests.
     pub(super) fn of_kin(places: usize, longest_silence: Duration) -> Self {
         Self {
             of_kin: true,
@@ -92,17 +91,16 @@ impl<B: Clone> WaitingRoom<B> {
         }
     }
 
-    /// Whether there is a free place.
     pub(super) fn has_place(&self) -> bool {
         self.guests.len() < self.places
     }
 
-    /// Whether somebody is about to leave who was asked to.
+    /// Whether a guest has been asked and is about to leave.
     pub(super) fn is_asked(&self) -> bool {
         self.asked > 0
     }
 
-    /// Somebody comes in, silent up to now. Whether there is a place is for the caller to ask before.
+    /// A guest comes in; its silence begins. The caller has made sure that there is a place.
     pub(super) fn enter(&mut self, id: GuestId, origin: Origin, bell: B, now: Instant) {
         self.note_silence(now);
         let guest = Guest {
@@ -115,12 +113,12 @@ impl<B: Clone> WaitingRoom<B> {
         self.guests.insert(id, guest);
     }
 
-    /// Somebody of this origin has finished what it came for, here or elsewhere.
+    /// A guest of this origin has finished, in this room or another.
     pub(super) fn finish(&mut self, origin: Origin, now: Instant) {
         self.finished.note(origin, now, self.longest_silence);
     }
 
-    /// It has made progress, and waits for a place elsewhere. Returns whether it was asked to give way; it stays then.
+    /// It has made progress, and waits for a place in the next room. Returns whether it was asked to give way; it stays then.
     pub(super) fn wait(&mut self, id: GuestId, now: Instant) -> bool {
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.waits = true;
@@ -128,8 +126,8 @@ impl<B: Clone> WaitingRoom<B> {
         self.served(id, now)
     }
 
-    /// It has made progress: it is silent only from now on, and stays if it was asked to give way. Returns whether it
-    /// was: then somebody else has to be asked. Changes nothing while it is being served.
+    /// It has made progress; its silence begins anew. Returns whether it was asked to give way; it stays then. Changes
+    /// nothing while it is being served.
     pub(super) fn heard(&mut self, id: GuestId, now: Instant) -> bool {
         let served = |guest: &Guest<B>| guest.silent_since.is_none();
         if self.guests.get(&id).is_none_or(served) {
@@ -154,7 +152,7 @@ impl<B: Clone> WaitingRoom<B> {
         self.guests.get(&id).is_some_and(|guest| guest.asked)
     }
 
-    /// It leaves. Returns whether it was here.
+    /// Returns whether it was here.
     pub(super) fn leave(&mut self, id: GuestId) -> bool {
         let guest = self.guests.remove(&id);
         if guest.as_ref().is_some_and(|guest| guest.asked) {
@@ -166,27 +164,20 @@ impl<B: Clone> WaitingRoom<B> {
         guest.is_some()
     }
 
-    /// Asks somebody to give way.
+    /// Asks a guest to give way.
     pub(super) fn give_way(&mut self, now: Instant) -> Way<B> {
         loop {
             while let Some((id, since)) = self.next.pop() {
-                let Some(guest) = self.guests.get_mut(&id) else {
+                let found = self.guests.get(&id);
+                let Some(guest) = found.filter(|g| g.silent_since == Some(since) && !g.asked)
+                else {
                     continue;
                 };
-                if guest.silent_since != Some(since) || guest.asked {
-                    continue;
-                }
-                // Its kin may have made progress since it was found.
-                let due = due(
-                    guest,
-                    since,
-                    self.of_kin,
-                    &self.finished,
-                    self.longest_silence,
-                );
+                // Its kin may have finished since the search.
+                let due = self.due(guest, since);
                 if due > now {
-                    self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
-                } else {
+                    self.search_from(due);
+                } else if let Some(guest) = self.guests.get_mut(&id) {
                     guest.asked = true;
                     self.asked += 1;
                     return Way::Ask(guest.bell.clone());
@@ -195,35 +186,30 @@ impl<B: Clone> WaitingRoom<B> {
             match self.earliest {
                 None => return Way::Nobody,
                 Some(earliest) if now < earliest => return Way::NotBefore(earliest),
-                Some(_) => self.look(now),
+                Some(_) => self.search(now),
             }
         }
     }
 
-    /// Looks for those who are to give way next.
-    fn look(&mut self, now: Instant) {
+    /// Searches all guests for the next candidates.
+    fn search(&mut self, now: Instant) {
         let mut silent: HashMap<(bool, Origin), Vec<(Instant, GuestId)>> = HashMap::new();
-        self.earliest = None;
+        let mut earliest: Option<Instant> = None;
         for (&id, guest) in self.guests.iter().filter(|(_, guest)| !guest.asked) {
             let Some(since) = guest.silent_since else {
                 continue;
             };
-            let due = due(
-                guest,
-                since,
-                self.of_kin,
-                &self.finished,
-                self.longest_silence,
-            );
+            let due = self.due(guest, since);
             if due > now {
-                self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
+                earliest = Some(earliest.map_or(due, |earliest| earliest.min(due)));
             } else {
                 let group = silent.entry((guest.waits, guest.origin));
                 group.or_default().push((since, id));
             }
         }
-        // Each with how many of its group are left when it is its turn: those who wait come last; then the most come first,
-        // and of equals the longest silence.
+        self.earliest = earliest;
+        // Each is ranked with how many of its group are left when its turn comes. The waiting come last; then the largest
+        // group comes first, and within it the longest silence.
         let mut ranked = Vec::new();
         let mut spared = false;
         for ((waits, _), mut guests) in silent {
@@ -238,11 +224,11 @@ impl<B: Clone> WaitingRoom<B> {
         }
         ranked.sort_unstable();
         if ranked.len() > BATCH {
-            // Those who are left out are found by the next look.
+            // The next search finds those left out.
             self.earliest = Some(now);
             ranked.truncate(BATCH);
         } else if spared {
-            // One after the other comes to the end of its time, within its share: not each is worth a look.
+            // The spared reach the end of their time one after the other; a search for each would be too many.
             let pause = now + self.longest_silence / 8;
             self.earliest = self.earliest.map(|earliest| earliest.max(pause));
         }
@@ -250,10 +236,22 @@ impl<B: Clone> WaitingRoom<B> {
         self.next = next.map(|(_, _, (since, id))| (id, since)).collect();
     }
 
-    /// Somebody is silent from `now` on, and may have to give way one day.
+    /// A silence begins: when it has lasted too long, a search can find its guest.
     fn note_silence(&mut self, now: Instant) {
-        let due = now + self.longest_silence;
+        self.search_from(now + self.longest_silence);
+    }
+
+    fn search_from(&mut self, due: Instant) {
         self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
+    }
+
+    /// When a guest that has been silent since then may be asked to give way.
+    fn due(&self, guest: &Guest<B>, since: Instant) -> Instant {
+        let silences = if guest.waits { 2 } else { 1 };
+        let due = since + silences * self.longest_silence;
+        let kin = (self.of_kin || guest.waits).then(|| self.finished.last(guest.origin));
+        kin.flatten()
+            .map_or(due, |last| due.max(last + self.longest_silence))
     }
 
     fn set_silence(&mut self, id: GuestId, silent_since: Option<Instant>) -> bool {
@@ -267,25 +265,6 @@ impl<B: Clone> WaitingRoom<B> {
         }
         asked
     }
-}
-
-/// When one that has been silent since then may have to give way.
-fn due<B>(
-    guest: &Guest<B>,
-    since: Instant,
-    of_kin: bool,
-    finished: &Finished,
-    longest_silence: Duration,
-) -> Instant {
-    let due = since
-        + if guest.waits {
-            2 * longest_silence
-        } else {
-            longest_silence
-        };
-    let kin = (of_kin || guest.waits).then(|| finished.last(guest.origin));
-    kin.flatten()
-        .map_or(due, |last| due.max(last + longest_silence))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! TLS, as far as several rooms need it: whatever reads, makes or judges certificates does it here, and so in one way.
+//! The parts of TLS that several rooms need: reading, making and judging certificates.
 //!
 //! - `pair`: a server's certificate and its key
-//! - `roots`: whom a client trusts
-//! - [`Validity`]: for how long a certificate is good
-//! - `self_signed`: certificates to try things out with
+//! - `roots`: the authorities that a client trusts
+//! - `validity`: from when to when a certificate is valid
+//! - `self_signed`: certificates for tests, development and closed networks
 
 mod pair;
 mod roots;
@@ -19,8 +19,7 @@ use rustls::time_provider::TimeProvider;
 
 use crate::world::clock;
 
-pub use pair::TlsError;
-pub(crate) use pair::{Pair, read_validity};
+pub(crate) use pair::{Pair, TlsError, read_validity};
 pub use roots::RootsError;
 pub(crate) use roots::{client, client_without_roots};
 #[cfg(test)]
@@ -32,7 +31,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The clock for rustls, whose own panics before 1970.
+/// The clock for rustls. Its own clock panics before 1970.
 #[derive(Debug)]
 struct WallClock;
 

@@ -12,41 +12,33 @@ use super::{Validity, WallClock, provider};
 
 /// Why the certificate or its key cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read as PEM.
+pub(crate) enum TlsError {
     #[error(
         "the {what} {} cannot be read: {detail}. It must be a PEM file that the server's user may read; `rollcall keygen --tls` makes one",
         file.display()
     )]
     File {
-        /// Which of the two.
         what: &'static str,
-        /// The file.
         file: PathBuf,
-        /// What was wrong.
         detail: String,
-        /// Whether the system failed at it, and not the file.
+        /// Whether the system failed, and not the file.
         may_pass: bool,
     },
-    /// The two do not work together.
     #[error(
         "the certificate {} and the private key {} cannot be used together: {error}",
         certificate.display(), private_key.display()
     )]
     Pair {
-        /// The certificate's file.
         certificate: PathBuf,
-        /// The key's file.
         private_key: PathBuf,
-        /// What rustls said.
         error: rustls::Error,
     },
 }
 
 impl TlsError {
-    /// Whether only a person can mend it. Two that do not belong together may be caught in the middle of a renewal, and
-    /// a disk may read again.
-    pub fn is_for_a_person(&self) -> bool {
+    /// Whether only a person can mend it. Two files that do not belong together may be in the middle of a renewal, and a
+    /// disk may recover.
+    pub(crate) fn is_for_a_person(&self) -> bool {
         match self {
             Self::File { may_pass, .. } => !may_pass,
             Self::Pair { .. } => false,
@@ -54,20 +46,15 @@ impl TlsError {
     }
 }
 
-/// A certificate and a key that a server can be run with. Whether the certificate is good *now* is another question: a
-/// server whose certificate has expired still serves whoever does not mind, and one whose clock is wrong everybody.
+/// A certificate and a key that a server can use. The certificate may be expired: some clients do not mind, and the server's
+/// own clock may be wrong.
 pub(crate) struct Pair {
-    /// What handshakes are done with.
     pub(crate) config: ServerConfig,
-    /// For how long the certificate is good; `None` where it does not say so in a way that we can read.
+    /// `None` where the certificate states none that we can read.
     pub(crate) validity: Option<Validity>,
 }
 
 impl Pair {
-    /// Reads both files.
-    ///
-    /// # Errors
-    /// See [`TlsError`].
     pub(crate) fn read(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
         let chain = chain(certificate)?;
         let key = PrivateKeyDer::from_pem_file(private_key)
@@ -88,7 +75,7 @@ impl Pair {
     }
 }
 
-/// For how long the certificate in a file is good; `None` where there is none, or it does not say so.
+/// The validity of the certificate in a file. `None` where there is no certificate, or it states none.
 pub(crate) fn read_validity(certificate: &Path) -> Option<Validity> {
     chain(certificate).ok()?.first().and_then(Validity::of)
 }

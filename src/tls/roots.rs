@@ -1,4 +1,4 @@
-//! Whom a client trusts: the authorities in a file, or else the system's.
+//! The certificate authorities that a client trusts: those in a file, or else the system's.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{WallClock, provider};
 
-/// Why a client cannot tell whom to trust.
+/// Why a client has no authorities to trust.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
-    /// The file that was named is no good.
+    /// The named file cannot be used.
     #[error("the certificate authorities in {} cannot be read: {detail}", file.display())]
     File {
         /// The file.
@@ -32,11 +32,8 @@ pub enum RootsError {
 
 /// A client that trusts the authorities in a PEM file, or the system's where none is named.
 ///
-/// Bundles of authorities hold some that not every program can read, so one is left aside as long as there is another.
-/// PEM that breaks off is no such case: it is a file that somebody is still writing.
-///
-/// # Errors
-/// When the file cannot be read, or nobody in it can be trusted.
+/// Bundles hold certificates that not every program can read. Such a certificate is skipped, unless none remains. Truncated
+/// PEM is an error: somebody may still be writing the file.
 pub(crate) fn client(file: Option<&Path>) -> Result<ClientConfig, RootsError> {
     let roots = match file {
         Some(file) => named(file).map_err(|detail| RootsError::File {
@@ -48,10 +45,7 @@ pub(crate) fn client(file: Option<&Path>) -> Result<ClientConfig, RootsError> {
     trusting(roots)
 }
 
-/// A client that trusts nobody, for where nobody need be trusted.
-///
-/// # Errors
-/// When TLS cannot be set up.
+/// A client that trusts no authority, for plain HTTP.
 pub(crate) fn client_without_roots() -> Result<ClientConfig, RootsError> {
     trusting(RootCertStore::empty())
 }

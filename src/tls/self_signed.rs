@@ -1,5 +1,5 @@
-//! Self-signed certificates, to try things out and for closed networks. The certificate is no certificate authority:
-//! whoever trusts it trusts this one server and nothing else that might be signed with its key.
+//! Self-signed certificates, for development and closed networks. The certificate is no certificate authority: a client that
+//! trusts it trusts this one server, and nothing else signed with its key.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
@@ -16,21 +16,16 @@ pub(crate) struct SelfSigned {
     pub(crate) private_key: String,
 }
 
-/// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SelfSignedError {
-    /// It cannot be for what was asked for.
     #[error("among {0} is something that is neither a host name nor an IP address")]
     Hosts(String),
-    /// It cannot be made: no randomness, or a key that is none.
+    /// There is no randomness, or the key cannot be read.
     #[error("no certificate made: {0}")]
     Made(#[from] rcgen::Error),
 }
 
 /// Makes a certificate for these host names and IP addresses, valid from yesterday on, and a key for it.
-///
-/// # Errors
-/// When a name is none, or there is no randomness.
 pub(crate) fn self_signed(hosts: &[String], days: u32) -> Result<SelfSigned, SelfSignedError> {
     let key = KeyPair::generate()?;
     Ok(SelfSigned {
@@ -39,10 +34,7 @@ pub(crate) fn self_signed(hosts: &[String], days: u32) -> Result<SelfSigned, Sel
     })
 }
 
-/// The same for a key that there is already; returns the certificate.
-///
-/// # Errors
-/// When a name or the key is none.
+/// Makes a certificate for an existing key.
 pub(crate) fn self_signed_for(
     hosts: &[String],
     days: u32,
@@ -57,8 +49,8 @@ fn certificate(hosts: &[String], days: u32, key: &KeyPair) -> Result<String, Sel
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, "Rollcall, self-signed");
     params.distinguished_name = subject;
-    // Neither a CA nor limited in its key's usage: so rustls takes it as a server's certificate, OpenSSL as one that
-    // signed itself, and both as a thing to trust.
+    // It is no CA, and its key's usage is not limited. So rustls accepts it as a server's certificate, OpenSSL accepts it as
+    // self-signed, and both can trust it.
     params.is_ca = IsCa::NoCa;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let (year, month, day) = day_from_now(-1);

@@ -1,48 +1,42 @@
-//! For how long a certificate is good, and what is to be said about that.
+//! From when to when a certificate is valid, and what the operator should know about it.
 
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
 
-/// Seconds in a day.
 const DAY: i64 = 86_400;
-/// How long before its end a certificate is worth a word, in days: time enough for a person who looks once a week.
+/// How many days before it expires a certificate is warned of: enough for a person who looks once a week.
 const SOON: i64 = 30;
 
-/// From when to when a certificate is good: Unix time in seconds, both ends included.
+/// Unix time in seconds, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
     pub(crate) not_before: i64,
     pub(crate) not_after: i64,
 }
 
-/// A certificate at a moment. Two standings differ when there is something else to be said: at most once a day.
+/// A certificate's state at a moment, with the whole days until or since its beginning or end. It changes at most once a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Its time comes in so many whole days, or the clock is wrong.
+    /// It is not valid yet, or the clock is wrong.
     NotYet {
-        /// Whole days until then.
         days: u64,
     },
-    /// It is good for longer than anybody must know.
+    /// It is valid for at least [`SOON`] days.
     Good {
-        /// Whole days until its end.
         days: u64,
     },
-    /// It is good, and not for long.
     EndsSoon {
-        /// Whole days until its end.
         days: u64,
     },
-    /// Its time is over since so many whole days, or the clock is wrong.
+    /// It has expired, or the clock is wrong.
     Expired {
-        /// Whole days since its end.
         days: u64,
     },
 }
 
 impl Validity {
-    /// What a certificate says of itself; `None` where it cannot be read.
+    /// `None` where the certificate cannot be read.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let validity = parsed.validity();
@@ -52,7 +46,7 @@ impl Validity {
         })
     }
 
-    /// Where it stands at `now`, Unix time in seconds.
+    /// The state at `now`, Unix time in seconds.
     pub(crate) fn standing(&self, now: u64) -> Standing {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let days = |from: i64, to: i64| to.abs_diff(from) / DAY.unsigned_abs();
@@ -73,7 +67,7 @@ impl Validity {
         }
     }
 
-    /// Whole days until the end at `now`; negative where it is over.
+    /// Whole days from `now` until the end; negative once it has expired.
     pub(crate) fn days_left(&self, now: u64) -> i64 {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         self.not_after.saturating_sub(now).div_euclid(DAY)
@@ -81,7 +75,7 @@ impl Validity {
 }
 
 impl Standing {
-    /// A word for programs.
+    /// The name in the admin socket's JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotYet { .. } => "notYetValid",
@@ -91,7 +85,7 @@ impl Standing {
         }
     }
 
-    /// What to do about it, where something is to be done.
+    /// What the operator should do, if anything.
     pub(crate) fn advice(self) -> Option<&'static str> {
         match self {
             Self::Good { .. } => None,
