@@ -34,7 +34,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// What sort of key an algorithm works with.
+/// The kind of key that an algorithm works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     Hmac,
@@ -43,7 +43,7 @@ pub(super) enum Family {
     Ed,
 }
 
-/// A name that is none of the algorithms we know.
+/// A name that is none of [`Algorithm::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown algorithm: use one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
@@ -103,7 +103,7 @@ impl Algorithm {
         }
     }
 
-    /// The key that the algorithm wants, for messages.
+    /// The key that the algorithm needs, for messages.
     pub(super) const fn wants(self) -> &'static str {
         match self {
             Self::HS256 | Self::HS384 | Self::HS512 => "a shared secret",

@@ -65,7 +65,7 @@ fn channel_grant(
     let Some(directives) = claim.object(DIRECTIVES)? else {
         return Ok(grant);
     };
-    // An alias and `autoSubscribe` are for exact names; on a pattern nothing is read of them.
+    // `alias` and `autoSubscribe` are for exact names; other patterns ignore them.
     let is_exact = grant.pattern.exact().is_some();
     let alias = match is_exact {
         true => alias(directives.field("alias"))?,
@@ -158,7 +158,7 @@ fn pattern(
         .map_err(|expected| TokenError::invalid(claim, expected))
 }
 
-/// How long something is kept. Of a message 0 says that it is not; a storage entry that is not kept is none.
+/// How long a message or a storage entry is kept. 0 (not at all) makes sense only for a message.
 fn store(store: Field<'_, '_>, may_be_none: bool) -> Result<Option<i64>, TokenError> {
     let expected = match may_be_none {
         true => "whole seconds: 0 (do not keep), -1 (for ever) or 1 to 3,155,695,200",
@@ -183,7 +183,7 @@ fn alias(alias: Field<'_, '_>) -> Result<Option<Box<str>>, TokenError> {
     }
 }
 
-/// Refuses a channel that is named twice, and an alias that is not its channel's alone.
+/// Refuses a channel that is named twice, and an alias that is another channel's name or alias.
 fn check_names(claim: Field<'_, '_>, channels: &[ChannelGrant]) -> Result<(), TokenError> {
     if channels.len() < 2 && channels.iter().all(|grant| grant.alias().is_none()) {
         return Ok(());

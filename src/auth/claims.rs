@@ -1,4 +1,4 @@
-//! The claims of a token: read in one pass, checked, and in the shape that the hub keeps (PROTOCOL.md, section 2).
+//! The claims of a token, read and checked (PROTOCOL.md, section 2).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -41,11 +41,10 @@ pub struct Claims {
     pub grants: Arc<Grants>,
 }
 
-/// The `scope` claim. Words it does not know are ignored.
+/// The `scope` claim. Unknown words are ignored.
 ///
-/// `subscribe` and `umd` are set only where the token also names the connection it serves, by `connectionId` or a `uid`
-/// that is not empty. A token with neither, and without `connect`, is refused; with `connect` it opens a connection and
-/// is good for nothing else.
+/// `subscribe` and `umd` are set only where the token also names the connection that it serves, by `connectionId` or by a
+/// `uid` that is not empty. Without both, a token with `connect` only opens a connection, and any other is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes {
     /// May open a connection.
@@ -57,8 +56,8 @@ pub struct Scopes {
 }
 
 impl Claims {
-    /// Whether a `subscribe` or `umd` token serves this connection: the one its `connectionId` names or, without that
-    /// claim, any of its `uid`.
+    /// Whether a `subscribe` or `umd` token serves this connection: the one of its `connectionId` or, without that claim, any
+    /// of its `uid`.
     pub fn serves(&self, connection_id: &str, uid: Option<&str>) -> bool {
         match (&self.connection_id, &self.uid) {
             (Some(id), _) => **id == *connection_id,
@@ -68,7 +67,7 @@ impl Claims {
     }
 }
 
-/// What the server asks of every token besides a good signature.
+/// What the server demands of every token besides a good signature.
 #[derive(Debug)]
 pub(super) struct Expectations {
     pub(super) audience: Option<String>,
@@ -77,7 +76,7 @@ pub(super) struct Expectations {
 }
 
 impl Claims {
-    /// Reads the payload of a token whose signature is good. `iat` is not looked at, nor is anything unknown.
+    /// Reads the payload of a token whose signature is good. `iat` and unknown claims are ignored.
     pub(super) fn from_payload(
         payload: &[u8],
         now: i64,
@@ -113,18 +112,18 @@ impl Claims {
     }
 }
 
-/// A claim or directive that says yes or no.
+/// A boolean claim or directive.
 pub(super) fn flag(field: Field<'_, '_>) -> Result<Option<bool>, Misfit> {
     field.flag("true or false")
 }
 
 /// A NumericDate (RFC 7519): seconds since 1970, possibly with a fraction.
 ///
-/// Rounded up to the next whole second. For a whole `now`, `now < t` and `now >= t` then say the same as before.
+/// Rounded up to the next whole second: for a whole `now`, `now < t` and `now >= t` are the same as without rounding.
 pub(super) fn date(field: Field<'_, '_>) -> Result<Option<i64>, Misfit> {
     field.read(DATE, |text| {
         let whole = serde_json::from_str::<i64>(text).ok();
-        // The cast saturates, so what is absurdly far away stays so.
+        // The cast saturates.
         let rounded_up = || Some(serde_json::from_str::<f64>(text).ok()?.ceil() as i64);
         whole.or_else(rounded_up)
     })

@@ -5,8 +5,7 @@ use std::fmt;
 
 use crate::protocol::Misfit;
 
-/// Why a token is refused. Nothing of the token is quoted but the name of the claim that is wrong, and that only once
-/// the signature is known to be good.
+/// Why a token is refused. Of the token it quotes only the name of a wrong claim, and only once the signature is good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not a JWT.

@@ -1,6 +1,7 @@
 //! What the `channels` claim grants: patterns and their directives (PROTOCOL.md, section 2).
 //!
-//! Grants live as long as their connection, so they are packed: yes and no as bits, and what few tokens have in a box.
+//! Grants live as long as their connection, so they are packed: flags are bits, and directives that few tokens have are
+//! boxed.
 
 use super::pattern::Pattern;
 
@@ -42,7 +43,7 @@ pub(super) struct RuleDetails {
     pub(super) store: Option<i64>,
 }
 
-/// Up to eight yes-or-no directives, each stated as `true`, stated as `false`, or not stated.
+/// Up to eight boolean directives, each stated as `true`, stated as `false`, or not stated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Flags {
     granted: u8,
@@ -94,7 +95,7 @@ impl Flags {
         self.granted & !self.denied & bit != 0
     }
 
-    /// All but this one.
+    /// All except this one.
     pub(super) const fn without(self, bit: u8) -> Self {
         Self {
             granted: self.granted & !bit,
@@ -120,8 +121,8 @@ impl Grants {
         }
     }
 
-    /// The channels to subscribe to on connecting, in the order written. They need no `subscribe`, but where it is stated
-    /// as `false`, for the channel itself or by a pattern that matches it, that denies this too.
+    /// The channels to subscribe to on connecting, in the order written. They need no `subscribe: true`. A `subscribe: false`
+    /// of any pattern that matches the channel denies it.
     pub fn auto_subscribe(&self) -> impl Iterator<Item = &str> {
         self.channels
             .iter()

@@ -1,8 +1,7 @@
-//! Verification keys: what the server trusts. A key is examined when it is made, so that a wrong file stops the start
-//! and not the first client.
+//! The keys that tokens are verified with. A key is checked when it is loaded, so that a wrong file stops the start and does
+//! not wait for the first client.
 //!
-//! `jsonwebtoken` does the signatures, all but ES512, which it does not have: that one goes to `aws-lc-rs`, which
-//! `jsonwebtoken` itself stands on.
+//! `jsonwebtoken` checks signatures. It has no ES512; for that, `aws-lc-rs` is called directly.
 
 use std::fmt;
 
@@ -18,10 +17,11 @@ use jsonwebtoken::DecodingKey;
 use super::algorithm::{Algorithm, Family};
 use super::pem;
 
-/// The shortest HMAC secret, in bytes: anything shorter can be guessed offline from a single token.
+/// The shortest HMAC secret, in bytes. A shorter one can be guessed offline from a single token.
 const MIN_SECRET_BYTES: usize = 32;
 
-/// RSA moduli we take, in bits. Below, they can be factored; above, one signature costs too much.
+/// The sizes of RSA moduli that are accepted, in bits. Smaller ones can be factored; for larger ones a signature costs too
+/// much.
 const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// Why a key cannot be used. No message ever holds a key's content.
@@ -41,12 +41,10 @@ pub enum KeyError {
         expected: &'static str,
     },
     /// Damaged, or of another kind or curve than the algorithm needs.
-    #[error("{algorithm} needs {wants}; this key is damaged, of another kind, or on another curve")]
+    #[error("{algorithm} needs {}; this key is damaged, of another kind, or on another curve", algorithm.wants())]
     Unfit {
         /// The configured algorithm.
         algorithm: Algorithm,
-        /// What that algorithm needs.
-        wants: &'static str,
     },
     /// An RSA modulus out of bounds.
     #[error("the RSA key has {bits} bits, expected 2048 to 8192: make a new one")]
@@ -75,12 +73,10 @@ pub enum KeyError {
         algorithm: Algorithm,
     },
     /// A public-key algorithm with a secret.
-    #[error("{algorithm} needs a PEM key ({wants}), not a shared secret")]
+    #[error("{algorithm} needs a PEM key ({}), not a shared secret", algorithm.wants())]
     NeedsPem {
         /// The configured algorithm.
         algorithm: Algorithm,
-        /// What that algorithm needs.
-        wants: &'static str,
     },
     /// The claims to be signed are no JSON object.
     #[error("the claims to sign are no JSON object")]
@@ -99,7 +95,7 @@ pub struct VerificationKey {
 }
 
 enum Material {
-    /// Everything `jsonwebtoken` can do.
+    /// All that `jsonwebtoken` can do.
     Jwt(Box<DecodingKey>, jsonwebtoken::Algorithm),
     /// ES512.
     P521(Box<ParsedPublicKey>),
@@ -148,11 +144,11 @@ impl VerificationKey {
         Self::from_secret(id, algorithm, secret)
     }
 
-    /// The same, with a secret of any length but none at all: for tokens that are signed with it already, until they are
-    /// signed with a longer one. Whoever has one of them can find a short secret by trying.
+    /// As [`new_secret`](Self::new_secret), for a secret of any length but an empty one. It serves tokens that are signed
+    /// with such a secret already. From one token, a short secret can be found by trying.
     ///
     /// # Errors
-    /// As for [`new_secret`](Self::new_secret), but for the length.
+    /// As for [`new_secret`](Self::new_secret), except for the length.
     pub fn new_short_secret(
         id: Option<String>,
         algorithm: Algorithm,
@@ -184,7 +180,7 @@ impl VerificationKey {
         })
     }
 
-    /// The `kid` it insists on, if any.
+    /// The `kid` that a token must have, if any.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
@@ -194,7 +190,7 @@ impl VerificationKey {
         self.algorithm
     }
 
-    /// Whether it is a secret that is shorter than it should be.
+    /// Whether it is a secret of less than 32 bytes.
     pub fn is_short(&self) -> bool {
         self.is_short
     }
@@ -227,12 +223,9 @@ impl fmt::Debug for VerificationKey {
 }
 
 impl Material {
-    /// Parses the key with `aws-lc-rs`, which checks kind, curve and that a point is on it, before anything is kept.
+    /// `aws-lc-rs` parses the key first: it checks the kind, the curve, and that the point is on it.
     fn from_public_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
-        let unfit = KeyError::Unfit {
-            algorithm,
-            wants: algorithm.wants(),
-        };
+        let unfit = KeyError::Unfit { algorithm };
         let parse = |with: &'static dyn VerificationAlgorithm| {
             UnparsedPublicKey::new(with, der)
                 .parse()
@@ -265,7 +258,6 @@ impl Material {
     }
 }
 
-/// Refuses an RSA key that is too short or too long.
 pub(super) fn check_rsa_size(key: &rsa::PublicKey) -> Result<(), KeyError> {
     let bits = rsa::RsaParameters::public_modulus_len(key.as_ref())
         .map_err(|_| KeyError::Failed("measure the RSA key"))?;
@@ -279,10 +271,7 @@ pub(super) fn check_rsa_size(key: &rsa::PublicKey) -> Result<(), KeyError> {
 /// Refuses a secret that cannot protect an HMAC.
 pub(super) fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError> {
     if !algorithm.is_hmac() {
-        return Err(KeyError::NeedsPem {
-            algorithm,
-            wants: algorithm.wants(),
-        });
+        return Err(KeyError::NeedsPem { algorithm });
     }
     if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
         return Err(KeyError::SecretIsPem);
@@ -295,7 +284,7 @@ pub(super) fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), Ke
     Ok(())
 }
 
-/// `jsonwebtoken`'s name for an algorithm; it has none for ES512.
+/// The algorithm in `jsonwebtoken`, which has no ES512.
 pub(super) const fn jwt_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
     Some(match algorithm {
         Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,

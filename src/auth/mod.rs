@@ -15,8 +15,8 @@
 //! pem            key files
 //! ```
 //!
-//! A token goes through [`Verifier::verify`] once. What remains of it is a [`Claims`]; its [`Grants`] stay with the
-//! connection or subscription, and [`Permissions`] puts the two together to answer what is allowed.
+//! A token goes through [`Verifier::verify`] once, which makes [`Claims`] of it. Its [`Grants`] stay with the connection or
+//! subscription. [`Permissions`] combines both tokens' grants and answers what is allowed.
 
 mod algorithm;
 #[cfg(test)]

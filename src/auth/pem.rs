@@ -1,18 +1,17 @@
-//! PEM (RFC 7468): just what key files need, which is one labelled block of Base64.
+//! PEM (RFC 7468), as far as key files need it: one labelled block of Base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// A decoded PEM block.
+/// A decoded block.
 pub(super) struct Pem<'a> {
-    /// What stands after `BEGIN`, such as `PUBLIC KEY`.
+    /// Such as `PUBLIC KEY`.
     pub(super) label: &'a str,
-    /// The DER bytes.
     pub(super) der: Vec<u8>,
 }
 
-/// Reads the first block; whatever stands before it is commentary. A block of EC parameters, which `openssl ecparam`
-/// puts in front of a key, is passed over.
+/// Reads the first block and skips text before it. Also skips a block of EC parameters, which `openssl ecparam` puts before
+/// a key.
 pub(super) fn decode(text: &str) -> Option<Pem<'_>> {
     let mut rest = text;
     loop {
@@ -36,7 +35,7 @@ pub(super) fn encode(label: &str, der: &[u8]) -> String {
     let mut pem = format!("-----BEGIN {label}-----\n");
     let mut rest = base64.as_str();
     while !rest.is_empty() {
-        // Base64 is ASCII, so every place is a character boundary.
+        // Base64 is ASCII, so every index is a character boundary.
         let (line, tail) = rest.split_at(rest.len().min(64));
         pem.push_str(line);
         pem.push('\n');

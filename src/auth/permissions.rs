@@ -1,15 +1,15 @@
-//! What one connection or subscription may do: the answers to be had from its grants (PROTOCOL.md, section 2).
+//! What one connection or subscription may do, according to its grants (PROTOCOL.md, section 2).
 //!
-//! Where several patterns match, an explicit `false` from any of them wins over every `true`. Of numbers and lists, the
-//! most specific pattern's counts: first by the channel pattern, then by the event or key pattern; an exact name before
-//! any other pattern, then the longer text. Of equally specific ones the last written counts, and a subscribe token
-//! comes after the connect token.
+//! Where several patterns match, an explicit `false` from any of them wins over every `true`. For numbers and lists, the most
+//! specific pattern counts. Channel patterns are compared first, then event or key patterns. An exact name is more specific
+//! than any other pattern; then the longer text is. Of equally specific patterns the last one counts; a subscribe token comes
+//! after the connect token.
 //!
-//! What a subscribe token says of `broadcast` has no effect: it serves a subscription, and broadcasting needs none.
+//! A subscribe token's `broadcast` has no effect, because broadcasting needs no subscription.
 
 use super::grants::{ChannelGrant, Flags, Grants, Rule, channel, message, storage};
 
-/// The grants of a connection, with those of a subscribe token added for one subscription. Cheap to make and copy.
+/// The grants of a connection, and those of a subscribe token for one subscription. Cheap to make and copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Permissions<'a> {
     connect: &'a Grants,
@@ -25,10 +25,10 @@ pub struct ChannelPermissions {
     pub get_info: bool,
     /// The subscription does not count in `subscriptionsCount`.
     pub omit_from_sub_count: bool,
-    /// Of a `umd` token: change the metadata of the subscription.
+    /// Change the metadata of the subscription. Counts in a `umd` token.
     pub umd_update: bool,
-    /// How far back stored messages may be listed, in unix seconds (0: all). Those since the subscription's start are
-    /// listed in any case; `None`: no others.
+    /// From when on stored messages may be listed, in unix seconds (0: all). Messages since the subscription's start are
+    /// listed in any case. `None`: no others.
     pub history_start: Option<i64>,
 }
 
@@ -96,11 +96,11 @@ impl<'a> Permissions<'a> {
         Self { connect, subscribe }
     }
 
-    /// The channel a client means by `name`, and the alias it used, if it was one.
+    /// The channel that a client means by `name`, and the alias, if `name` is one.
     ///
-    /// A name that one of the tokens spells out as a channel is that channel; only then is it looked up as an alias,
-    /// first in the subscribe token. (That a wildcard also matches `name` does not make it a real name: with `*` no
-    /// alias could ever be used.)
+    /// A name that one of the tokens spells out as a channel is that channel. Any other name is looked up as an alias, first
+    /// in the subscribe token. A wildcard that matches `name` does not make it a channel's name: with `*` no alias could ever
+    /// be used.
     pub fn resolve<'n>(&'n self, name: &'n str) -> (&'n str, Option<&'n str>) {
         if self.is_channel(name) {
             return (name, None);
@@ -117,7 +117,7 @@ impl<'a> Permissions<'a> {
             .any(|(_, grant)| grant.pattern.exact() == Some(name))
     }
 
-    /// The alias by which the client may call `channel`, if it has one that leads there.
+    /// The client's alias for `channel`, if it has one that leads there.
     pub fn alias_of(&self, channel: &str) -> Option<&str> {
         self.newest_first()
             .filter(|grant| grant.pattern.exact() == Some(channel))
@@ -205,7 +205,7 @@ impl<'a> Permissions<'a> {
         }
     }
 
-    /// Every channel pattern: the connect token's first.
+    /// All channel patterns, the connect token's first.
     fn channels(&self) -> impl Iterator<Item = (Token, &'a ChannelGrant)> + use<'a> {
         let subscribe = self.subscribe.map(Grants::channels).unwrap_or_default();
         let connect = self.connect.channels().iter();
@@ -214,7 +214,7 @@ impl<'a> Permissions<'a> {
             .chain(subscribe.iter().map(|grant| (Token::Subscribe, grant)))
     }
 
-    /// Every channel pattern: the subscribe token's first.
+    /// All channel patterns, the subscribe token's first.
     fn newest_first(&self) -> impl Iterator<Item = &'a ChannelGrant> + use<'a> {
         let subscribe = self.subscribe.map(Grants::channels).unwrap_or_default();
         subscribe.iter().chain(self.connect.channels())
@@ -226,14 +226,14 @@ impl<'a> Permissions<'a> {
             .filter(move |grant| grant.pattern.matches(name))
     }
 
-    /// The rules for one event or key, each with its token and the channel pattern it stands under.
+    /// The rules for one event or key, each with its token and its channel pattern.
     fn rules(
         &self,
         channel: &str,
         name: &str,
         of: impl Fn(&'a ChannelGrant) -> &'a [Rule],
     ) -> impl Iterator<Item = (Token, &'a ChannelGrant, &'a Rule)> {
-        // Most patterns have no rules at all: ask for those before matching the channel.
+        // Most patterns have no rules, so that is checked before the channel is matched.
         self.channels()
             .map(move |(token, grant)| (token, grant, of(grant)))
             .filter(move |(_, grant, rules)| !rules.is_empty() && grant.pattern.matches(channel))
@@ -242,7 +242,6 @@ impl<'a> Permissions<'a> {
     }
 }
 
-/// Which token a directive is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Connect,
@@ -259,7 +258,7 @@ impl<S, T> Default for MostSpecific<S, T> {
 }
 
 impl<S: Ord, T> MostSpecific<S, T> {
-    /// Measures the pattern only where it states something.
+    /// `specificity` is computed only where the pattern states a value.
     fn offer(&mut self, stated: Option<T>, specificity: impl FnOnce() -> S) {
         let Some(value) = stated else { return };
         let specificity = specificity();

@@ -1,5 +1,4 @@
-//! Signing keys: for the development server, `rollcall token` and `rollcall keygen`. A server in production only
-//! verifies.
+//! Signing keys, for the development server, `rollcall token` and `rollcall keygen`. A server in production only verifies.
 
 use std::fmt;
 
@@ -29,7 +28,7 @@ pub struct SigningKey {
 
 enum Material {
     Secret(EncodingKey),
-    /// With the public half, as a PEM `PUBLIC KEY`.
+    /// The private key, and the public one as PEM.
     Pair(Private, String),
 }
 
@@ -38,11 +37,11 @@ enum Private {
     P521(Box<EcdsaKeyPair>),
 }
 
-/// A fresh key pair, for files.
+/// A new key pair, for files.
 pub struct GeneratedKey {
-    /// PKCS#8, unencrypted. Whoever reads it can make tokens.
+    /// PKCS#8, unencrypted.
     pub private_pem: String,
-    /// What the server's configuration wants.
+    /// For the server's configuration.
     pub public_pem: String,
 }
 
@@ -92,28 +91,20 @@ impl SigningKey {
         algorithm: Algorithm,
         id: Option<String>,
     ) -> Result<(Self, GeneratedKey), KeyError> {
-        let failed = |_| KeyError::Failed("make a key");
         let der = match algorithm.family() {
             Family::Hmac => return Err(KeyError::NeedsSecret { algorithm }),
-            Family::Rsa => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa3072).map_err(failed)?;
-                AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)
-                    .map_err(failed)?
-                    .as_ref()
-                    .to_vec()
-            }
+            Family::Rsa => RsaKeyPair::generate(KeySize::Rsa3072)
+                .and_then(|pair| AsDer::<Pkcs8V1Der<'static>>::as_der(&pair))
+                .map(|der| der.as_ref().to_vec()),
             Family::Ec => EcdsaKeyPair::generate(curve(algorithm))
                 .and_then(|pair| pair.to_pkcs8v1())
-                .map_err(failed)?
-                .as_ref()
-                .to_vec(),
-            // Version 1, without the public half: what OpenSSL writes, and every library reads.
+                .map(|der| der.as_ref().to_vec()),
+            // Version 1, without the public half: OpenSSL writes it so, and every library reads it.
             Family::Ed => Ed25519KeyPair::generate()
                 .and_then(|pair| pair.to_pkcs8v1())
-                .map_err(failed)?
-                .as_ref()
-                .to_vec(),
+                .map(|der| der.as_ref().to_vec()),
         };
+        let der = der.map_err(|_| KeyError::Failed("make a key"))?;
         let private_pem = pem::encode("PRIVATE KEY", &der);
         let key = Self::from_pem(algorithm, id, &private_pem)?;
         let public_pem = key.public_pem().unwrap_or_default().to_owned();
@@ -167,7 +158,7 @@ impl SigningKey {
         }
     }
 
-    /// The algorithm of the tokens it makes.
+    /// The `alg` of its tokens.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -183,7 +174,7 @@ impl SigningKey {
         self.sign_json(&claims.to_string())
     }
 
-    /// Makes a JWT of claims that are JSON text already, and keeps them to the letter.
+    /// Makes a JWT of claims that are JSON text already. The text is not changed.
     ///
     /// # Errors
     /// When `claims` is no JSON object, or the library fails.
@@ -246,13 +237,6 @@ fn curve(algorithm: Algorithm) -> &'static EcdsaSigningAlgorithm {
     }
 }
 
-fn unfit(algorithm: Algorithm) -> KeyError {
-    KeyError::Unfit {
-        algorithm,
-        wants: algorithm.wants(),
-    }
-}
-
 fn wrong_block(pem: &pem::Pem<'_>) -> KeyError {
     KeyError::WrongBlock {
         found: pem.label.to_owned(),
@@ -272,11 +256,11 @@ fn rsa_pair(algorithm: Algorithm, pem: &pem::Pem<'_>) -> Result<(Private, Vec<u8
         "RSA PRIVATE KEY" => RsaKeyPair::from_der(&pem.der),
         _ => return Err(wrong_block(pem)),
     }
-    .map_err(|_| unfit(algorithm))?;
+    .map_err(|_| KeyError::Unfit { algorithm })?;
     check_rsa_size(pair.public_key())?;
-    // `jsonwebtoken` wants the inner PKCS#1 and only unwraps it from PEM text.
+    // `jsonwebtoken` takes the inner PKCS#1 as DER, and PKCS#8 only as PEM text.
     let key = EncodingKey::from_rsa_pem(pem::encode(pem.label, &pem.der).as_bytes())
-        .map_err(|_| unfit(algorithm))?;
+        .map_err(|_| KeyError::Unfit { algorithm })?;
     Ok((Private::Jwt(key), public_der(pair.public_key())?))
 }
 
@@ -285,12 +269,14 @@ fn ec_pair(algorithm: Algorithm, pem: &pem::Pem<'_>) -> Result<(Private, Vec<u8>
         return Err(wrong_block(pem));
     }
     let pair = EcdsaKeyPair::from_private_key_der(curve(algorithm), &pem.der)
-        .map_err(|_| unfit(algorithm))?;
+        .map_err(|_| KeyError::Unfit { algorithm })?;
     let public = public_der(pair.public_key())?;
     if algorithm == Algorithm::ES512 {
         return Ok((Private::P521(Box::new(pair)), public));
     }
-    let pkcs8 = pair.to_pkcs8v1().map_err(|_| unfit(algorithm))?;
+    let pkcs8 = pair
+        .to_pkcs8v1()
+        .map_err(|_| KeyError::Unfit { algorithm })?;
     let key = EncodingKey::from_ec_der(pkcs8.as_ref());
     Ok((Private::Jwt(key), public))
 }
@@ -299,7 +285,7 @@ fn ed_pair(algorithm: Algorithm, pem: &pem::Pem<'_>) -> Result<(Private, Vec<u8>
     if pem.label != "PRIVATE KEY" {
         return Err(wrong_block(pem));
     }
-    let pair = Ed25519KeyPair::from_pkcs8(&pem.der).map_err(|_| unfit(algorithm))?;
+    let pair = Ed25519KeyPair::from_pkcs8(&pem.der).map_err(|_| KeyError::Unfit { algorithm })?;
     let key = EncodingKey::from_ed_der(&pem.der);
     Ok((Private::Jwt(key), public_der(pair.public_key())?))
 }

@@ -1,7 +1,7 @@
 //! From a token's text to its claims.
 //!
-//! The order matters: the structure and header are looked at first, then the signature, and only when that is good the
-//! claims. Whoever has no key learns nothing but that.
+//! The structure and header are checked first, then the signature, and only when that is good the claims. So an answer tells
+//! nothing more to a client without a key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -46,11 +46,10 @@ impl Verifier {
 
     /// Verifies a token at `now` (unix seconds).
     ///
-    /// Whether its scopes, its connection and its single use fit the occasion is for the caller to see to.
+    /// The caller checks its scopes, its connection and its single use.
     ///
     /// # Errors
-    /// Says what is wrong with the token. Of a token that is not signed by one of the keys, nothing beyond its
-    /// structure is looked at.
+    /// Says what is wrong with the token.
     pub fn verify(&self, token: &str, now: i64) -> Result<Claims, TokenError> {
         let parts = token.rsplit_once('.').and_then(|(message, signature)| {
             let (header, payload) = message.split_once('.')?;
@@ -68,7 +67,7 @@ impl Verifier {
         Claims::from_payload(&payload, now, &self.expected, self.expressions.for_token())
     }
 
-    /// The algorithm is the key's. The header's `alg` and `kid` only choose which keys are tried.
+    /// The algorithm is the key's. The header's `alg` and `kid` only select the keys that are tried.
     fn check_signature(
         &self,
         message: &str,
@@ -78,7 +77,7 @@ impl Verifier {
         let header = URL_SAFE_NO_PAD
             .decode(header)
             .map_err(|_| TokenError::Malformed("its header is not Base64url"))?;
-        // What is not asked for here changes nothing.
+        // Other fields of the header are ignored.
         let header = std::str::from_utf8(&header)
             .ok()
             .and_then(|header| Object::read(header).ok())

@@ -1,7 +1,7 @@
-//! A compiled regular expression, and what it costs to have.
+//! A compiled regular expression, and what it costs.
 //!
-//! Matching takes time linear in the name, whatever the expression. A lazy DFA does it, which builds its states as it
-//! meets them; an expression of which it would need too many is matched by the slower machine behind it.
+//! Matching takes time linear in the name, whatever the expression. A lazy DFA matches; it builds its states when it needs
+//! them. Where it would need too many, the slower Pike VM matches instead.
 
 use std::fmt;
 
@@ -17,22 +17,21 @@ use crate::protocol::names::has_at_most;
 /// The longest expression, in characters.
 const MAX_CHARACTERS: usize = 4096;
 
-/// The most that an expression may cost, in bytes.
+/// The most memory of an expression, in bytes.
 pub(super) const MAX_BYTES: usize = 2 << 20;
 
-/// What the states of a small expression may take, in bytes: some hundreds of them.
+/// The most memory of a small expression's DFA states, in bytes: enough for hundreds.
 const STATES_BYTES: usize = 16 << 10;
 
-/// What the slower machine takes for each character to match, in bytes, about.
+/// About what the Pike VM takes for each character to match, in bytes.
 const PLACE_BYTES: usize = 64;
 
-/// A compiled regular expression.
 pub(in crate::auth) struct Expression {
     text: Box<str>,
     fast: DFA,
     slow: PikeVM,
-    /// What the DFA has built so far, while nobody works with it. Whoever finds none makes one of his own, and the last
-    /// one to come back stays: names are matched by few threads, and the states of an expression are soon known.
+    /// The DFA's states, while no thread matches with them. A thread that finds none makes its own. The last one given back
+    /// stays. That suffices: few threads match names, and an expression's states are soon built.
     spare: Mutex<Option<Box<Cache>>>,
     bytes: usize,
     folded: usize,
@@ -54,7 +53,7 @@ impl Expression {
             .build_from_hir(&parsed.hir)
             .map_err(|_| Refusal::TooLarge.expected())?;
         let config = Config::new();
-        // The least that it can work with is room for a handful of its largest states; most are far smaller.
+        // The minimum has room for a handful of the largest states. Most are far smaller.
         let least = config
             .get_minimum_cache_capacity(&nfa)
             .map_err(|_| Refusal::TooLarge.expected())?;
@@ -69,7 +68,7 @@ impl Expression {
         }
         let config = config
             .cache_capacity(capacity)
-            // Once it has begun anew so often without getting on, it leaves the rest to the slower machine.
+            // After so many cleared caches without progress, the DFA gives up and the Pike VM matches.
             .minimum_cache_clear_count(Some(3))
             .minimum_bytes_per_state(Some(10));
         Ok(Self {
@@ -108,7 +107,7 @@ impl Expression {
         self.folded
     }
 
-    /// What it takes, in bytes, with what it works with.
+    /// The memory that it takes, in bytes, with its DFA states.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

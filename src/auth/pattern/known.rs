@@ -1,5 +1,5 @@
-//! Compiled expressions, shared by all tokens that hold the same one: compiling takes longer than all else in a token,
-//! and a compiled expression takes more memory than a connection.
+//! Compiled expressions, shared by all tokens with the same text. Compiling one takes longer than all else about a token, and
+//! it takes more memory than a connection.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,42 +8,42 @@ use parking_lot::Mutex;
 
 use super::expression::Expression;
 
-/// What all the expressions of one token may cost, in bytes.
+/// The most memory of all expressions of one token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 << 20;
 
-/// How many characters may be folded for all the expressions of one token. It bounds the time that compiling them takes.
+/// The most characters folded for all expressions of one token. It bounds the time of compiling them.
 const MAX_TOKEN_FOLDED: usize = 1 << 18;
 
 /// How many expressions a verifier remembers. The tokens of one application tend to hold the same few.
 const REMEMBERED: usize = 256;
 
-/// What they may cost, in bytes: those of two of the largest tokens.
+/// The most memory of the remembered expressions, in bytes: that of two of the largest tokens.
 const REMEMBERED_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 
-/// What a refused expression counts, in bytes, besides its text.
+/// What a remembered refusal counts besides its text, in bytes.
 const REFUSED_BYTES: usize = 64;
 
-/// An expression, or what was expected in its place: that a token is refused costs as much as that it is not.
+/// An expression, or what was expected in its place. Refusals are remembered too, because they cost as much time.
 #[derive(Debug, Clone)]
 enum Known {
     Good(Arc<Expression>),
     Refused(Box<str>, &'static str),
 }
 
-/// The expressions that were used last. A verifier has them for all its tokens.
+/// The expressions used last, for all tokens of a verifier.
 #[derive(Debug, Default)]
 pub(in crate::auth) struct KnownExpressions {
     recent: Mutex<Recent>,
 }
 
-/// The last used one stands last. Beyond [`REMEMBERED`] or [`REMEMBERED_BYTES`], those that stand first go.
+/// The one used last stands last. Beyond [`REMEMBERED`] or [`REMEMBERED_BYTES`], the first are dropped.
 #[derive(Debug, Default)]
 struct Recent {
     order: VecDeque<Known>,
     bytes: usize,
 }
 
-/// The expressions of one token, which have a bound together.
+/// The expressions of one token. They are bounded together.
 #[derive(Debug)]
 pub(in crate::auth) struct Expressions<'a> {
     known: &'a KnownExpressions,
@@ -53,7 +53,6 @@ pub(in crate::auth) struct Expressions<'a> {
 }
 
 impl KnownExpressions {
-    /// For a token.
     pub(in crate::auth) fn for_token(&self) -> Expressions<'_> {
         Expressions {
             known: self,
@@ -67,7 +66,7 @@ impl KnownExpressions {
         if let Some(known) = self.recent.lock().find(text) {
             return known.into_result();
         }
-        // Others may compile the same one meanwhile. They would have to wait just as long for this one.
+        // Another thread may compile the same one meanwhile. Waiting for this one would take it as long.
         let made = match Expression::compile(text) {
             Ok(expression) => Known::Good(Arc::new(expression)),
             Err(expected) => Known::Refused(text.into(), expected),
@@ -110,7 +109,7 @@ impl Recent {
     }
 
     fn add(&mut self, new: Known) {
-        // Whoever compiled it meanwhile has added it.
+        // Another thread may have added it meanwhile.
         if self.find(new.text()).is_some() {
             return;
         }

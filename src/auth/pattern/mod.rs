@@ -32,8 +32,8 @@ pub(super) enum Kind {
     StorageKey,
 }
 
-/// Which of two matching patterns counts where only one can: the greater. An exact name is greater than any other
-/// pattern, and then the longer text is greater.
+/// Where only one of several matching patterns can count, the greatest does. An exact name is greater than any other pattern;
+/// then the longer text is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Specificity {
     exact: bool,
@@ -68,7 +68,7 @@ impl Pattern {
         }
     }
 
-    /// The name itself, if it is one.
+    /// The name, if the pattern is an exact one.
     pub(super) fn exact(&self) -> Option<&str> {
         match self {
             Self::Exact(name) => Some(name),
@@ -99,8 +99,8 @@ impl fmt::Debug for Pattern {
 }
 
 impl Kind {
-    /// Whether a name of this kind, or one with wildcards, could ever match something. A pattern that cannot is a
-    /// mistake that would otherwise show only as a permission that is mysteriously missing.
+    /// Whether a pattern without `#regex:` can match any name of this kind. One that cannot is a mistake, which would
+    /// otherwise only show as a missing permission.
     fn allows(self, text: &str) -> bool {
         match self {
             Self::Channel => {
@@ -132,9 +132,9 @@ fn has_length(text: &str, max: usize) -> bool {
     !text.is_empty() && has_at_most(text, max)
 }
 
-/// Matches the pieces between the stars, each at the first place it is found: the first piece must begin the name and
-/// the last must end it. Taking the first place is right because it leaves the most to the pieces after it. The search
-/// only ever goes forward, so it takes time linear in the name.
+/// The first piece between the stars must begin the name, and the last must end it. Each of the others is matched where it
+/// is found first, which leaves the most to the pieces behind it. The search only goes forward, so it takes time linear in
+/// the name.
 fn wildcard_matches(pattern: &str, name: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else {

@@ -11,20 +11,20 @@ use super::lexis::{self, Escape};
 use super::unicode::Property;
 use super::{Flags, Refusal};
 
-/// How many ranges the classes of one expression may have together. It bounds the time that reading takes: a property
-/// has up to some hundred ranges, and is written in three characters.
+/// The most ranges of all classes of one expression. It bounds the time of parsing: a property of three characters such as
+/// `\pL` has hundreds of ranges.
 const MAX_RANGES: usize = 1 << 16;
 
-/// How many characters with another case the classes of one expression may have together, where `(?i)` holds: the
-/// engine folds them one by one. That is two dozen times all the letters there are.
+/// The most characters with another case in all classes of one expression under `(?i)`. The engine folds them one by one.
+/// The bound is two dozen times the number of such characters in Unicode.
 pub(super) const MAX_FOLDED: usize = 1 << 16;
 
-/// Of a class with more characters than this, only those that have another case are given to the engine to fold. Below,
-/// finding them would take longer.
+/// Of a class with more characters than this, the engine folds only those with another case. For a smaller class, finding
+/// them would take longer than folding all.
 const FOLDED_WHOLE: usize = 256;
 
-/// The characters that have another case. The engine looks at each character of a class that it folds, and there are a
-/// million; but only few thousand have another case.
+/// The characters that have another case: a few thousand. The engine looks at each character of a class that it folds, and
+/// a class may have a million.
 static WITH_CASE: LazyLock<ClassUnicode> = LazyLock::new(|| {
     // No other kinds of characters have another case.
     let candidates = ["Lu", "Ll", "Lt", "Mn", "Nl", "So"]
@@ -36,7 +36,7 @@ static WITH_CASE: LazyLock<ClassUnicode> = LazyLock::new(|| {
     set(with_case.map(|char| (char, char)))
 });
 
-/// Reads classes, and keeps account of how large they are.
+/// Parses classes, and counts their sizes.
 #[derive(Debug, Default)]
 pub(super) struct Classes {
     ranges: usize,
@@ -63,7 +63,7 @@ impl Classes {
 
     /// One code point.
     pub(super) fn literal(&mut self, code_point: u32, flags: Flags) -> Result<Hir, Refusal> {
-        // Half of a surrogate pair is in no text.
+        // No text holds half of a surrogate pair.
         let Some(char) = char::from_u32(code_point) else {
             return Ok(Hir::fail());
         };
@@ -75,7 +75,7 @@ impl Classes {
         Ok(hir(class))
     }
 
-    /// `\pN`, `\d` and their like, behind the backslash. `None`: it is no class.
+    /// `\pN`, `\d` and so on, behind the backslash. `None`: it is no class.
     pub(super) fn escape<'e>(
         &mut self,
         text: &'e str,
@@ -85,7 +85,7 @@ impl Classes {
         Ok(class.map(|(class, rest)| (hir(class), rest)))
     }
 
-    /// What stands in brackets, behind the opening one.
+    /// A class in brackets, behind the opening one.
     pub(super) fn bracket<'e>(
         &mut self,
         text: &'e str,
@@ -221,7 +221,7 @@ fn has_other_case(char: char) -> bool {
     class.try_case_fold_simple().is_ok() && characters(&class) > 1
 }
 
-/// A character or a range of them. Nothing comes of what no text holds.
+/// A character or a range. `None` where it holds only surrogates, which are in no text.
 fn range(text: &str) -> Result<(Option<ClassUnicodeRange>, &str), Refusal> {
     let (low, rest) = member(text)?;
     // A minus in the last place stands for itself.

@@ -1,9 +1,8 @@
-//! Regular expressions as Go writes them, read for an engine that is not Go's (PROTOCOL.md, section 2).
+//! Parses regular expressions in Go's syntax, for an engine with another syntax (PROTOCOL.md, section 2).
 //!
-//! A token's author has tried his expressions where he wrote them, so they must mean here what they mean in Go, and no
-//! name more may match. The engine has a syntax of its own, which differs in small things: which characters a class
-//! holds, what is an operator, what is refused. So its parser is not used. An expression is read here, by Go's rules,
-//! into the engine's own form, which knows neither syntax.
+//! An expression grants permissions, so it must match exactly what it matches in Go. The engine's syntax differs in small
+//! things: the characters of a class, the operators, what is refused. So the engine's parser is not used. This parser follows
+//! Go's rules and produces the engine's own form (`Hir`), which is independent of syntax.
 //!
 //! ```text
 //! mod      the whole: sequences, alternatives, groups, repetitions
@@ -12,8 +11,8 @@
 //! unicode  the names that stand in \p{…}
 //! ```
 //!
-//! Only whether there is a match is ever asked. So groups capture nothing, and which of several matches is preferred
-//! (`*?`, the flag `U`) is read and forgotten.
+//! The only question is whether there is a match. So groups capture nothing, and the preference of a match (`*?`, the flag
+//! `U`) is parsed and dropped.
 
 mod class;
 mod lexis;
@@ -27,20 +26,18 @@ use regex_syntax::hir::{Hir, Look, Repetition};
 use class::Classes;
 use lexis::{Escape, Opening, Times};
 
-/// How deep alternatives, sequences and repetitions may be nested. The compiler of what is read here calls itself once a
-/// level.
+/// How deep alternatives, sequences and repetitions may be nested. The engine's compiler recurses once a level.
 const MAX_HEIGHT: usize = 250;
 
-/// The most that a repetition may count to, also as the product of those that are nested in each other (Go's bound).
+/// The largest count of a repetition, and the largest product of nested ones (Go's bound).
 const MAX_TIMES: u32 = 1000;
 
-/// How many characters there may be to match, with repetitions written out. It bounds the time that a match takes.
+/// The most characters to match, with repetitions written out. It bounds the time of a match.
 const MAX_PLACES: usize = 4096;
 
 /// An expression in the engine's form.
 #[derive(Debug)]
 pub(super) struct Parsed {
-    /// What matches.
     pub(super) hir: Hir,
     /// How many characters there are to match, with repetitions written out.
     pub(super) places: usize,
@@ -51,30 +48,23 @@ pub(super) struct Parsed {
 /// Why an expression is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// A `(` without its `)`, or the other way round.
     Parenthesis,
-    /// A `[` without its `]`.
     Bracket,
     /// An operator with nothing before it, or behind another one.
     Repetition,
     /// A repetition that counts backwards or beyond 1,000.
     Times,
-    /// An escape that Go does not have.
     Escape,
-    /// A range that ends before it begins, or a class or property of no such name.
+    /// A range that ends before it begins, or an unknown class or property.
     Class,
-    /// A group of no known kind.
     Group,
-    /// More levels than we take.
     TooDeep,
-    /// More than we take.
     TooLarge,
-    /// More characters under `(?i)` than we take.
+    /// Too many characters to fold under `(?i)`.
     Folded,
 }
 
 impl Refusal {
-    /// What would have been right.
     pub(super) const fn expected(self) -> &'static str {
         match self {
             Self::Parenthesis => {
@@ -112,15 +102,14 @@ impl Refusal {
 /// The flags that change what matches; `U` does not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Flags {
-    /// `i`: whatever the case.
+    /// `i`
     fold: bool,
-    /// `m`: `^` and `$` also at the beginning and end of a line.
+    /// `m`
     lines: bool,
-    /// `s`: `.` is also a line feed.
+    /// `s`
     dot_all: bool,
 }
 
-/// A piece of an expression.
 #[derive(Debug)]
 struct Piece {
     hir: Hir,
@@ -130,7 +119,7 @@ struct Piece {
     times: u32,
 }
 
-/// What has been read of a group, or of the whole.
+/// The part of a group, or of the whole, that has been parsed.
 #[derive(Debug, Default)]
 struct Level {
     /// The flags that hold again behind it.
@@ -141,10 +130,8 @@ struct Level {
     sequence: Vec<Piece>,
 }
 
-/// Reads an expression.
-///
 /// # Errors
-/// When Go would refuse it, or it is larger than we take.
+/// When Go would refuse the expression, or it exceeds a bound.
 pub(super) fn parse(expression: &str) -> Result<Parsed, Refusal> {
     let mut parser = Parser::default();
     let mut rest = expression;
@@ -297,7 +284,7 @@ impl Parser {
         self.push(Hir::look(look));
     }
 
-    /// Adds what matches one character, or none.
+    /// Adds a piece that matches at most one character.
     fn push(&mut self, hir: Hir) {
         self.level.sequence.push(Piece {
             hir,
@@ -317,7 +304,7 @@ impl Parser {
 
     fn repeat(&mut self, Times { min, max }: Times) -> Result<(), Refusal> {
         let piece = self.level.sequence.pop().ok_or(Refusal::Repetition)?;
-        // What `*`, `+` and `?` count is no bound of Go's: it counts what is written with braces.
+        // Go's bound counts only repetitions in braces, not `*`, `+` and `?`.
         let counted = max.unwrap_or(min);
         let times = match counted {
             0 if max.is_some() => 0,
@@ -359,7 +346,6 @@ impl Level {
 }
 
 impl Piece {
-    /// Joins pieces to one.
     fn of(mut pieces: Vec<Self>, join: fn(Vec<Hir>) -> Hir) -> Result<Self, Refusal> {
         if pieces.len() == 1
             && let Some(only) = pieces.pop()
@@ -379,7 +365,7 @@ impl Piece {
             whole.times = whole.times.max(piece.times);
             parts.push(piece.hir);
         }
-        // An empty group takes its place, too.
+        // An empty group counts, too.
         whole.places = whole.places.max(1);
         whole.height += 1;
         if whole.height > MAX_HEIGHT {

@@ -1,7 +1,7 @@
-//! The names that stand in `\p{…}`: Unicode's general categories and scripts, and nothing else.
+//! The names in `\p{…}`: Unicode's general categories and scripts, and nothing else.
 //!
-//! Newer versions of Go take the long names of the categories too, and care neither for case nor for `_`, `-` and spaces;
-//! what an older one takes means the same here.
+//! Newer versions of Go also accept the long names of categories, and ignore case, `_`, `-` and spaces. Names of older
+//! versions mean the same.
 
 use regex_syntax::Parser;
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
@@ -11,22 +11,16 @@ use super::Refusal;
 /// A set of characters with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Property {
-    /// Every character.
     Any,
-    /// ASCII.
     Ascii,
-    /// Every character that has a meaning.
     Assigned,
-    /// The surrogates, which are in no text.
     Surrogates,
     /// A general category, by its short name.
     Category(&'static str),
-    /// A script.
     Script(&'static str),
 }
 
 impl Property {
-    /// The property of a name.
     pub(super) fn named(name: &str) -> Option<Self> {
         let is = |other: &&str| same_name(name, other);
         for (property, plain) in [
@@ -77,14 +71,14 @@ fn letters(name: &str) -> impl Iterator<Item = char> {
         .map(|c| c.to_ascii_lowercase())
 }
 
-/// The engine has the tables, and shows them only to who parses its own syntax.
+/// The engine's tables can only be reached through its own syntax.
 fn table(property: &str, value: &str) -> Result<ClassUnicode, Refusal> {
     let hir = Parser::new()
         .parse(&format!("\\p{{{property}={value}}}"))
         .map_err(|_| Refusal::Class)?;
     match hir.kind() {
         HirKind::Class(Class::Unicode(class)) => Ok(class.clone()),
-        // So it writes a class of one character.
+        // The engine makes this of a class of one character.
         HirKind::Literal(literal) => std::str::from_utf8(&literal.0)
             .ok()
             .and_then(|text| text.chars().next())
