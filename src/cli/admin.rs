@@ -1,4 +1,4 @@
-//! How the operator's commands reach the server on this machine: by its admin socket, in HTTP.
+//! How the operator's commands reach the server on this machine: with HTTP over its admin socket.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,11 +12,11 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::Failure;
 use super::dev::{DEFAULT_DIR, DEV_SOCKET};
+use super::{Failure, files};
 use crate::config::DEFAULT_FILE;
 
-/// Where the socket is on a host that the package was installed on.
+/// The socket of the package's configuration.
 const DEFAULT_SOCKET: &str = "/run/rollcall/admin.sock";
 
 /// Which server a command speaks to.
@@ -48,15 +48,15 @@ impl Server {
         if dev.exists() {
             return Ok(dev);
         }
-        // The file may be for the server alone to read; then the socket is where it usually is.
+        // Perhaps only the server may read the file. Then the default is the best guess.
         let configured = socket_of(Path::new(DEFAULT_FILE)).ok().flatten();
         Ok(configured.unwrap_or_else(|| DEFAULT_SOCKET.into()))
     }
 
-    /// Asks for `target` with GET.
+    /// Requests `target` with GET.
     ///
     /// # Errors
-    /// When the server cannot be reached, or refuses: with what it says.
+    /// When the server cannot be reached, or refuses: with its message.
     pub(super) async fn get(&self, target: &str) -> Result<Response<Incoming>, Failure> {
         let path = self.path()?;
         let stream = UnixStream::connect(&path)
@@ -67,24 +67,18 @@ impl Server {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
-        // It ends with the answer.
         tokio::spawn(connection);
         let request = Request::get(target)
             .header("host", "localhost")
             .body(Empty::<Bytes>::new())
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let answer = sender.send_request(request).await.map_err(failed)?;
-        if answer.status().is_success() {
+        let status = answer.status();
+        if status.is_success() {
             return Ok(answer);
         }
-        let status = answer.status();
-        let body = answer
-            .into_body()
-            .collect()
-            .await
-            .map_err(failed)?
-            .to_bytes();
-        let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let body = answer.into_body().collect().await.map_err(failed)?;
+        let said: serde_json::Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
         Err(Failure::Failed(
             said["error"]["message"]
                 .as_str()
@@ -92,16 +86,10 @@ impl Server {
         ))
     }
 
-    /// Asks for `target`, whose answer is JSON.
-    ///
-    /// # Errors
-    /// As [`Server::get`].
+    /// As [`Server::get`], for an answer in JSON.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, target: &str) -> Result<T, Failure> {
-        let answer = self.get(target).await?;
-        let body = answer
-            .into_body()
-            .collect()
-            .await
+        let body = self.get(target).await?.into_body().collect().await;
+        let body = body
             .map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))?
             .to_bytes();
         serde_json::from_slice(&body)
@@ -109,7 +97,6 @@ impl Server {
     }
 }
 
-/// Runs a command that speaks to a server.
 pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -118,11 +105,9 @@ pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> 
         .block_on(command)
 }
 
-/// The `admin.socket` of a configuration file. The rest of it is the server's business, and may name files that only the
-/// server can read.
+/// The `admin.socket` of a configuration file. The rest is not checked: it may name files that only the server can read.
 fn socket_of(file: &Path) -> Result<Option<PathBuf>, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", file.display())))?;
+    let text = files::read(file)?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         Failure::Usage(format!("{}: {}", file.display(), error.message()))
     })?;

@@ -1,4 +1,4 @@
-//! Where a command that reads the configuration finds it.
+//! How a command finds the configuration.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// A file that was named must be there; without the usual one, the environment must say everything.
+    /// A named file must exist. The default file may be missing; then the environment must say everything.
     pub(super) fn file(&self) -> config::File {
         match &self.config {
             Some(path) => config::File::Required(path.clone()),
@@ -21,7 +21,6 @@ impl ConfigFile {
         }
     }
 
-    /// What to call it.
     pub(super) fn path(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())
     }

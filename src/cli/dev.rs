@@ -1,6 +1,5 @@
 //! The folder of the development server, `./rollcall-dev`: a certificate, a signing key and an API key, made on first
-//! use and kept; the database; and the URL of the server that ran last. `serve --dev` makes it, `token` and `join` find
-//! their keys in it.
+//! use and kept; the database; and the URL of the last server. `serve --dev` makes it; `token` and `join` read its keys.
 
 use std::path::{Path, PathBuf};
 
@@ -14,15 +13,13 @@ use super::files::{Privacy, create, create_dir, read};
 use super::keygen::new_api_key;
 use super::output;
 
-/// Where the folder is, unless `--dev-dir` says otherwise.
 pub(super) const DEFAULT_DIR: &str = "rollcall-dev";
-/// The socket of the development server, in its folder.
 pub(super) const DEV_SOCKET: &str = "admin.sock";
 
 /// The algorithm of the development server's signing key.
-pub(super) const ALGORITHM: Algorithm = Algorithm::ES256;
+const ALGORITHM: Algorithm = Algorithm::ES256;
 
-/// The name that the certificate is checked against, whatever address the server listens on.
+/// The certificate's name, whatever address the server listens on.
 pub(super) const HOST: &str = "localhost";
 
 const CERTIFICATE: &str = "tls-cert.pem";
@@ -32,10 +29,10 @@ const PUBLIC_KEY: &str = "jwt-public.pem";
 const API_KEY: &str = "api-key";
 const MADE: [&str; 5] = [CERTIFICATE, TLS_KEY, PRIVATE_KEY, PUBLIC_KEY, API_KEY];
 const URL: &str = "url";
-/// A certificate on its way into its place.
+/// A new certificate before it is renamed.
 const NEW_CERTIFICATE: &str = "tls-cert.pem.new";
 
-/// How long the certificate is valid: long, for nobody looks after a development server.
+/// Long, because nobody looks after a development server.
 const CERTIFICATE_DAYS: u32 = 3_650;
 
 /// Where a command looks for the development server's folder.
@@ -46,7 +43,6 @@ pub(super) struct DevDir {
     pub(super) dev_dir: PathBuf,
 }
 
-/// What the certificate is for.
 fn hosts() -> [String; 3] {
     [HOST, "127.0.0.1", "::1"].map(str::to_owned)
 }
@@ -58,7 +54,7 @@ pub(super) struct DevFolder {
 }
 
 impl DevFolder {
-    /// Opens the folder, making what is not there on first use, and the certificate anew when its time is over.
+    /// Opens the folder. Makes it on first use, and renews its certificate when that has expired.
     ///
     /// # Errors
     /// When it cannot be written, or is incomplete or damaged.
@@ -70,8 +66,7 @@ impl DevFolder {
         }
         create_dir(dir)?;
         let certificate = self_signed(&hosts(), CERTIFICATE_DAYS)?;
-        let (_, pair) = SigningKey::generate(ALGORITHM, None)
-            .map_err(|error| Failure::Failed(error.to_string()))?;
+        let (_, pair) = SigningKey::generate(ALGORITHM, None).map_err(Failure::failed)?;
         let write = |name: &str, privacy, text: &str| create(&dir.join(name), privacy, text);
         write(CERTIFICATE, Privacy::Public, &certificate.certificate)?;
         write(TLS_KEY, Privacy::Private, &certificate.private_key)?;
@@ -114,7 +109,7 @@ impl DevFolder {
     fn check(&self) -> Result<(), Failure> {
         Pair::read(&self.certificate(), &self.path(TLS_KEY))
             .map_err(|wrong| self.damaged(&format!("is damaged: {wrong}")))?;
-        let key = self.signing_key()?;
+        let key = self.signing_key(None)?;
         let public = read(&self.path(PUBLIC_KEY))?;
         if key.public_pem().map(str::trim) != Some(public.trim()) {
             return Err(self.damaged(&format!(
@@ -124,8 +119,8 @@ impl DevFolder {
         Ok(())
     }
 
-    /// Makes the certificate anew where its time is over, or has not come because the clock was wrong when it was made. The
-    /// key stays, so that at any moment the two files belong together.
+    /// Renews a certificate that has expired, or is not valid yet because the clock was wrong when it was made. The key
+    /// stays, so that the two files belong together at any moment.
     fn renew_certificate(&self) -> Result<(), Failure> {
         let standing = read_validity(&self.certificate()).map(|v| v.standing(clock::now_seconds()));
         let Some(standing @ (Standing::Expired { .. } | Standing::NotYet { .. })) = standing else {
@@ -134,12 +129,9 @@ impl DevFolder {
         let key = read(&self.path(TLS_KEY))?;
         let certificate = self_signed_for(&hosts(), CERTIFICATE_DAYS, &key)?;
         let new = self.path(NEW_CERTIFICATE);
-        let cannot = |error: std::io::Error| {
-            Failure::Failed(format!(
-                "{} cannot be replaced: {error}",
-                self.certificate().display()
-            ))
-        };
+        let old = self.certificate();
+        let old = old.display();
+        let cannot = |error| Failure::Failed(format!("{old} cannot be replaced: {error}"));
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(cannot(error));
@@ -149,8 +141,7 @@ impl DevFolder {
         create(&new, Privacy::Public, &certificate)?;
         std::fs::rename(&new, self.certificate()).map_err(cannot)?;
         output::remark(&format!(
-            "rollcall: the certificate {} ({standing}) has been replaced by a new one",
-            self.certificate().display()
+            "rollcall: the certificate {old} ({standing}) has been replaced by a new one"
         ));
         Ok(())
     }
@@ -172,37 +163,24 @@ impl DevFolder {
         self.dir.join(name)
     }
 
-    /// The certificate to trust.
     pub(super) fn certificate(&self) -> PathBuf {
         self.path(CERTIFICATE)
     }
 
-    /// The file with the API key.
     pub(super) fn api_key(&self) -> PathBuf {
         self.path(API_KEY)
     }
 
-    /// The key that tokens for the development server are signed with.
-    ///
-    /// # Errors
-    /// When it cannot be read or is damaged.
-    pub(super) fn signing_key(&self) -> Result<SigningKey, Failure> {
-        self.signing_key_with_id(None)
-    }
-
-    /// The same, for tokens that name a key's id.
-    ///
-    /// # Errors
-    /// When it cannot be read or is damaged.
-    pub(super) fn signing_key_with_id(&self, id: Option<String>) -> Result<SigningKey, Failure> {
+    /// The key that signs tokens for the development server. With an `id`, tokens name it in their `kid` header.
+    pub(super) fn signing_key(&self, id: Option<String>) -> Result<SigningKey, Failure> {
         let pem = read(&self.path(PRIVATE_KEY))?;
         SigningKey::from_pem(ALGORITHM, id, &pem)
             .map_err(|error| self.damaged(&format!("is damaged: {PRIVATE_KEY}: {error}")))
     }
 
-    /// The configuration of the development server, in the file's place.
+    /// The configuration of the development server, in place of a file.
     pub(super) fn config_file(&self) -> config::File {
-        // Deep in a tree a socket's path is too long; the server goes without then.
+        // Deep in a tree a socket's path is too long. The server then has no admin socket.
         let fits = self.path(DEV_SOCKET).as_os_str().len() <= config::SOCKET_PATH_BYTES;
         let admin = match fits {
             true => format!("[admin]\nsocket = \"{DEV_SOCKET}\"\n"),
@@ -227,15 +205,12 @@ impl DevFolder {
         }
     }
 
-    /// Leaves the URL of the running server for `rollcall join`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Writes the URL of the running server down for `rollcall join`.
     pub(super) fn remember_url(&self, url: &str) -> std::io::Result<()> {
         std::fs::write(self.path(URL), format!("{url}\n"))
     }
 
-    /// The URL of the development server that ran last, or runs.
+    /// The URL of the running or last development server.
     pub(super) fn url(&self) -> String {
         std::fs::read_to_string(self.path(URL))
             .map(|text| text.trim().to_owned())

@@ -35,14 +35,9 @@ impl Args {
     fn target(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("follow", if self.follow { "true" } else { "false" });
-        match (&self.after, self.follow) {
-            (Some(id), _) => {
-                query.append_pair("after", id);
-            }
-            (None, false) => {
-                query.append_pair("after", "0");
-            }
-            (None, true) => {}
+        let oldest = (!self.follow).then_some("0");
+        if let Some(after) = self.after.as_deref().or(oldest) {
+            query.append_pair("after", after);
         }
         if !self.types.is_empty() {
             let full = |name: &String| match name.starts_with("hotsock.") {
@@ -82,10 +77,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     })
 }
 
-/// One event of a stream, line by line.
+/// One event of a stream, read line by line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct ServerSentEvent {
-    /// When it happened.
+    /// When it happened, from the comment before it.
     time: String,
     id: String,
     kind: String,
@@ -128,7 +123,7 @@ fn print(event: &ServerSentEvent, json: bool) -> Result<(), Failure> {
     output::say(&output::harmless(&line))
 }
 
-/// An event on one line: its type, the channel, who, and what else there is to it.
+/// An event on one line: its type, the channel, the uid, and other fields by name.
 fn summary(body: &Value) -> String {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let kind = text(&body["type"]).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Files that hold keys: made new with the right mode from the first moment, never over an existing one.
+//! Files that hold keys. They have the right mode from the first moment, and never replace an existing file.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,30 +9,25 @@ use rustix::process::geteuid;
 
 use super::Failure;
 
-/// Who may read a file besides its owner.
+/// The mode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum Privacy {
-    /// Nobody (mode 0600).
-    Private,
-    /// Everybody (mode 0644).
-    Public,
+    Private = 0o600,
+    Public = 0o644,
 }
 
-/// Makes a new file and puts it on disk. Where root makes it in somebody's directory it becomes theirs: that is how keys
-/// for a service get into the directory of the service's user.
+/// Makes a new file and syncs it. A file made by root belongs to the owner of its directory: so keys for a service end up
+/// with the service's user.
 ///
 /// # Errors
-/// When there is one of that name, or it cannot be written.
+/// When a file of that name exists, or it cannot be written.
 pub(super) fn create(path: &Path, privacy: Privacy, text: &str) -> Result<(), Failure> {
-    let mode = match privacy {
-        Privacy::Private => 0o600,
-        Privacy::Public => 0o644,
-    };
     let write = || {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(mode)
+            .mode(privacy as u32)
             .open(path)?;
         if geteuid().is_root() {
             let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -51,10 +46,7 @@ pub(super) fn create(path: &Path, privacy: Privacy, text: &str) -> Result<(), Fa
     })
 }
 
-/// Makes a directory that only its owner may enter (mode 0700), and those above it; one that exists is left as it is.
-///
-/// # Errors
-/// When it cannot be made.
+/// Makes a directory and its parents, with mode 0700. Existing ones keep their mode.
 pub(super) fn create_dir(path: &Path) -> Result<(), Failure> {
     DirBuilder::new()
         .recursive(true)
@@ -68,10 +60,6 @@ pub(super) fn create_dir(path: &Path) -> Result<(), Failure> {
         })
 }
 
-/// Reads a small text file.
-///
-/// # Errors
-/// When it cannot be read.
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path)
         .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", path.display())))

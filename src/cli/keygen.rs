@@ -11,9 +11,6 @@ use crate::tls::self_signed;
 use super::files::{Privacy, create, create_dir};
 use super::{Failure, output};
 
-/// Random bytes in an API key; its 43 characters are more than the 32 that the server asks for.
-const API_KEY_BYTES: usize = 32;
-
 /// Make a signing key, a self-signed certificate or an API key
 ///
 /// Without --tls or --api-key it makes a key to sign tokens with: jwt-private.pem for the one who makes tokens and
@@ -62,15 +59,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     output::say(&advice)
 }
 
-/// A new API key.
-///
-/// # Errors
-/// When there is no randomness.
+/// Makes an API key of 43 characters; the server demands 32.
 pub(super) fn new_api_key() -> Result<String, Failure> {
-    let mut bytes = [0; API_KEY_BYTES];
+    Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
+}
+
+/// # Errors
+/// When the system has no random numbers.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::Failed(format!("no randomness: {error}")))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(bytes)
 }
 
 fn certificate(dir: &Path, hosts: &[String], days: u32) -> Result<String, Failure> {
@@ -95,16 +95,15 @@ fn certificate(dir: &Path, hosts: &[String], days: u32) -> Result<String, Failur
 }
 
 fn signing_key(dir: &Path, algorithm: Algorithm, id: Option<&str>) -> Result<String, Failure> {
-    let failed = |error: crate::auth::KeyError| Failure::Failed(error.to_string());
     let kid = id.map(str::to_owned);
     let (made, key, line) = if algorithm.is_hmac() {
-        let (_, secret) = SigningKey::generate_secret(algorithm, kid).map_err(failed)?;
+        let (_, secret) = SigningKey::generate_secret(algorithm, kid).map_err(Failure::failed)?;
         let path = dir.join("jwt-secret");
         create(&path, Privacy::Private, &format!("{secret}\n"))?;
         let line = format!("secret_file = {}", quoted(&path));
         (path.display().to_string(), path, line)
     } else {
-        let (_, pair) = SigningKey::generate(algorithm, kid).map_err(failed)?;
+        let (_, pair) = SigningKey::generate(algorithm, kid).map_err(Failure::failed)?;
         let (private, public) = (dir.join("jwt-private.pem"), dir.join("jwt-public.pem"));
         create_both(
             (&private, Privacy::Private, &pair.private_pem),
@@ -140,12 +139,12 @@ fn create_both(
 ) -> Result<(), Failure> {
     create(first.0, first.1, first.2)?;
     create(second.0, second.1, second.2).inspect_err(|_| {
-        // The first is ours and of no use without the second.
+        // The first was made just now, and is of no use without the second.
         let _ = std::fs::remove_file(first.0);
     })
 }
 
-/// A path as the configuration has it: absolute, in quotes.
+/// A path as a TOML string: absolute, in quotes.
 fn quoted(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     toml_text(&absolute.display().to_string())

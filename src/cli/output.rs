@@ -1,13 +1,10 @@
-//! Printing for people and for scripts: results to stdout, complaints to stderr.
+//! Printing for people and scripts: results to stdout, the rest to stderr.
 
 use std::io::{self, Write as _};
 
 use super::Failure;
 
 /// Prints a line (or several) to stdout.
-///
-/// # Errors
-/// When nobody reads it any more, or it cannot be written.
 pub(super) fn say(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")
@@ -15,19 +12,19 @@ pub(super) fn say(text: &str) -> Result<(), Failure> {
         .map_err(|error| unwritable(&error))
 }
 
-/// Prints a line to stderr; if that cannot be done, there is nobody to tell.
+/// Prints a line to stderr, and ignores a failure.
 pub(super) fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Says why a command failed.
+/// Prints why a command failed.
 pub(super) fn complain(failure: &Failure) {
     if !matches!(failure, Failure::OutputClosed) {
         remark(&format!("rollcall: {failure}"));
     }
 }
 
-/// What it means that stdout did not take what we wrote.
+/// The failure for an error of writing to stdout.
 pub(super) fn unwritable(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         Failure::OutputClosed
@@ -36,7 +33,7 @@ pub(super) fn unwritable(error: &io::Error) -> Failure {
     }
 }
 
-/// The text with every character that could move a cursor, hide or reorder what is shown written as its code.
+/// Escapes every character that could move the cursor, or hide or reorder what is shown.
 pub(super) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -50,7 +47,7 @@ pub(super) fn harmless(text: &str) -> String {
     out
 }
 
-/// A word as a POSIX shell takes it.
+/// Quotes a word for a POSIX shell, where it needs that.
 pub(super) fn shell_word(word: &str) -> String {
     let plain = !word.is_empty()
         && word

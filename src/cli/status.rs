@@ -80,28 +80,25 @@ fn show(status: &Value) -> String {
             _ => "keeps up".to_owned(),
         },
     );
-    if let Some(certificate) = status["certificate"].as_object() {
-        let says = plain(certificate.get("says").unwrap_or(&Value::Null));
+    let certificate = &status["certificate"];
+    if certificate.is_object() {
+        let says = plain(&certificate["says"]);
         line(
             "certificate",
-            match certificate.get("state").and_then(Value::as_str) {
+            match certificate["state"].as_str() {
                 Some("valid") => says,
                 _ => format!("ATTENTION: {says}"),
             },
         );
     }
-    let outbox = &status["outbox"];
-    let waiting = outbox["last"].as_u64().unwrap_or_default()
-        - outbox["trimmed"]
-            .as_u64()
-            .unwrap_or_default()
-            .min(outbox["last"].as_u64().unwrap_or_default());
+    let outbox = |name: &str| status["outbox"][name].as_u64().unwrap_or_default();
     line(
         "outbox",
         format!(
-            "{} of {}, {waiting} events kept",
-            bytes(outbox["bytes"].as_u64().unwrap_or_default()),
-            bytes(outbox["maxBytes"].as_u64().unwrap_or_default()),
+            "{} of {}, {} events kept",
+            bytes(outbox("bytes")),
+            bytes(outbox("maxBytes")),
+            outbox("last").saturating_sub(outbox("trimmed")),
         ),
     );
     for webhook in status["webhooks"].as_array().into_iter().flatten() {

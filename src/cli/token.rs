@@ -11,9 +11,10 @@ use crate::config;
 use crate::protocol::{Json, Limits};
 
 use super::dev::{DevDir, DevFolder};
+use super::keygen::random;
 use super::{Failure, files, output};
 
-/// No token lives longer: ten years.
+/// Ten years.
 const MAX_TTL: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// Make a token
@@ -82,8 +83,8 @@ pub(super) struct Args {
 /// The `channels` claim.
 type Channels = BTreeMap<String, Json>;
 
-/// What a token says (PROTOCOL.md, section 2).
-#[derive(Debug, Default, Serialize)]
+/// The claims of a token (PROTOCOL.md, section 2), in the order in which they are written.
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Claims {
     pub(super) exp: i64,
@@ -110,7 +111,6 @@ pub(super) struct Claims {
     pub(super) channels: Channels,
 }
 
-/// What may be done in a channel.
 #[derive(Serialize)]
 struct Directives<'a> {
     subscribe: bool,
@@ -128,7 +128,7 @@ struct Publish {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let key = match &args.key {
         Some(path) => signing_key(path, args.algorithm, args.kid.clone())?,
-        None => DevFolder::open(&args.dev.dev_dir)?.signing_key_with_id(args.kid.clone())?,
+        None => DevFolder::open(&args.dev.dev_dir)?.signing_key(args.kid.clone())?,
     };
     output::say(&sign(&key, &claims(args, now())?)?)
 }
@@ -148,10 +148,7 @@ fn claims(args: &Args, now: i64) -> Result<Claims, Failure> {
         scope: args.scope.clone(),
         aud: args.audience.clone(),
         iss: args.issuer.clone(),
-        jti: match args.single_use {
-            true => Some(random_id()?),
-            false => None,
-        },
+        jti: args.single_use.then(random_id).transpose()?,
         single_use: args.single_use,
         uid: args.uid.clone(),
         umd: args.umd.clone(),
@@ -163,35 +160,21 @@ fn claims(args: &Args, now: i64) -> Result<Claims, Failure> {
 }
 
 /// The directives that allow subscribing, and sending these events.
-///
-/// # Errors
-/// Never in practice: they can always be written as JSON.
 pub(super) fn directives(publish: &[String], echo: bool) -> Result<Json, Failure> {
-    let messages = publish
-        .iter()
-        .map(|event| {
-            let publish = Publish {
-                publish: true,
-                echo,
-            };
-            (event.as_str(), publish)
-        })
-        .collect();
+    let publishing = Publish {
+        publish: true,
+        echo,
+    };
     let text = serde_json::to_string(&Directives {
         subscribe: true,
-        messages,
-    });
-    text.map_err(|error| error.to_string())
-        .and_then(|text| Json::parse(&text).map_err(|error| error.to_string()))
-        .map_err(Failure::Failed)
+        messages: publish.iter().map(|event| (&**event, publishing)).collect(),
+    })
+    .map_err(Failure::failed)?;
+    Json::parse(&text).map_err(Failure::failed)
 }
 
-/// Signs claims.
-///
-/// # Errors
-/// When the key cannot.
 pub(super) fn sign(key: &SigningKey, claims: &Claims) -> Result<String, Failure> {
-    let text = serde_json::to_string(claims).map_err(|error| Failure::Failed(error.to_string()))?;
+    let text = serde_json::to_string(claims).map_err(Failure::failed)?;
     key.sign_json(&text)
         .map_err(|error| Failure::Failed(format!("the token cannot be signed: {error}")))
 }
@@ -216,25 +199,22 @@ fn signing_key(
     key.map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
-/// Seconds since 1970.
+/// Unix time in seconds.
 pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// The moment at which a token made now is over.
+/// The `exp` of a token made now: at least a second away.
 pub(super) fn expiry(now: i64, ttl: Duration) -> i64 {
-    // At least a second: a token that has expired when it is made is of no use.
     now.saturating_add(i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX))
 }
 
 fn random_id() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::Failed(format!("no randomness: {error}")))?;
+    let bytes = random::<16>()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Only what no server takes is refused here: how much this one takes is in its configuration (`[limits]`), and it says so.
+/// Refuses only what no server takes. A server's own limits are in its configuration (`[limits]`).
 pub(super) fn parse_uid(text: &str) -> Result<String, String> {
     const MOST: usize = Limits::MOST.uid_characters;
     match text.chars().count() {
@@ -246,7 +226,7 @@ pub(super) fn parse_uid(text: &str) -> Result<String, String> {
     }
 }
 
-/// The same of metadata.
+/// Refuses only what no server takes.
 pub(super) fn parse_umd(text: &str) -> Result<Json, String> {
     const MOST: usize = Limits::MOST.umd_bytes;
     let json = Json::parse(text)
@@ -262,10 +242,8 @@ pub(super) fn parse_umd(text: &str) -> Result<Json, String> {
 fn parse_channels(text: &str) -> Result<Channels, String> {
     let channels: Channels = serde_json::from_str(text)
         .map_err(|error| format!("no JSON object of channels: {error}"))?;
-    match channels
-        .iter()
-        .find(|(_, directives)| !directives.as_str().starts_with('{'))
-    {
+    let wrong = |(_, directives): &(_, &Json)| !directives.as_str().starts_with('{');
+    match channels.iter().find(wrong) {
         Some((pattern, _)) => Err(format!(
             "{pattern:?} must have an object of directives, as in {{\"subscribe\":true}}"
         )),
@@ -274,14 +252,10 @@ fn parse_channels(text: &str) -> Result<Channels, String> {
 }
 
 fn parse_scope(text: &str) -> Result<String, String> {
-    let words: Vec<&str> = text
-        .split([' ', ','])
-        .filter(|word| !word.is_empty())
-        .collect();
-    match words
-        .iter()
-        .find(|word| !["connect", "subscribe", "umd"].contains(word))
-    {
+    let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    let is_unknown = |word: &&&str| !["connect", "subscribe", "umd"].contains(word);
+    match words.iter().find(is_unknown) {
         Some(word) => Err(format!("{word:?} is none of connect, subscribe, umd")),
         None if words.is_empty() => Err("give at least one of connect, subscribe, umd".into()),
         None => Ok(words.join(" ")),

@@ -1,21 +1,19 @@
-//! How long to wait before the next try: longer each time, and never the same for two clients, so that a server that
-//! comes back is not met by all of them at once.
+//! How long to wait before the next try. The wait grows with each failure. It has a random part, so that not all clients
+//! come back to a restarted server at once.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
-/// Far below the default `presence.boot_grace` of a server, so that whoever waits for one to start again is not taken for
-/// gone.
+/// Far below the default `presence.boot_grace` of a server, so that a client is back before it counts as gone.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Grows with every failure.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The connection was good: begin again with short waits.
+    /// A connection succeeded: the next wait is short again.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -26,7 +24,7 @@ impl Backoff {
             .saturating_mul(1 << self.failures.min(10))
             .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        // Between half of it and all of it, or as much later as was asked for.
+        // Between half and all of `full`; or, where the server asked for more, from that on.
         let least = asked.unwrap_or_default().max(full / 2).min(LONGEST);
         let jitter = (full / 2).mul_f64(f64::from(dice) / f64::from(u32::MAX));
         (least + jitter).min(LONGEST)

@@ -27,16 +27,16 @@ use super::screen::Screen;
 use super::target::Target;
 use super::view::{Frame, News, Refusal, View};
 
-/// How long each step of connecting may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the server may take for each step of connecting, for a ping, and to take a frame.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the server is asked whether it is still there.
+/// How often the server is pinged.
 const PING: Duration = Duration::from_secs(20);
 
-/// How long leaving may take, step by step.
+/// How long each step of leaving may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The most that is read of a refusal.
+/// The most that is read of a refusal's body.
 const REFUSAL_BYTES: usize = 64 << 10;
 
 /// What outlives a connection.
@@ -60,7 +60,7 @@ pub(super) enum Outcome {
         reason: String,
         /// How long the server asks us to wait.
         asked: Option<Duration>,
-        /// Whether we had got into the channel.
+        /// Whether we had joined the channel.
         joined: bool,
     },
 }
@@ -103,16 +103,16 @@ async fn open(target: &Target) -> Result<TlsStream<TcpStream>, Trouble> {
     let unreachable =
         |reason: String| Trouble::Passing(format!("{} cannot be reached: {reason}", target.show()));
     let tcp = timeout(
-        PATIENCE,
+        STEP_TIMEOUT,
         TcpStream::connect((target.host.as_str(), target.port)),
     )
     .await
     .map_err(|_| unreachable("no answer".into()))?
     .map_err(|error| unreachable(error.to_string()))?;
-    // Short frames are to go out at once; if the system will not, they go out a little later.
+    // So that short frames go out at once. Without it they go out a little later.
     let _ = tcp.set_nodelay(true);
     let connector = TlsConnector::from(target.tls.clone());
-    timeout(PATIENCE, connector.connect(target.name.clone(), tcp))
+    timeout(STEP_TIMEOUT, connector.connect(target.name.clone(), tcp))
         .await
         .map_err(|_| unreachable("no answer to the TLS handshake".into()))?
         .map_err(|error| {
@@ -132,7 +132,7 @@ async fn open(target: &Target) -> Result<TlsStream<TcpStream>, Trouble> {
         })
 }
 
-/// Makes the TLS stream a WebSocket, and talks over it.
+/// Makes the TLS stream a WebSocket, and serves it.
 async fn upgraded<W: Write>(
     target: &Target,
     token: &str,
@@ -141,7 +141,7 @@ async fn upgraded<W: Write>(
 ) -> Result<Outcome, Failure> {
     let request = request(target, token)?;
     let upgrade = timeout(
-        PATIENCE,
+        STEP_TIMEOUT,
         client_async_with_config(request, &mut *stream, None),
     );
     let answer = tokio::select! {
@@ -176,7 +176,7 @@ fn request(target: &Target, token: &str) -> Result<Request, Failure> {
     Ok(request)
 }
 
-/// What of the body came with the head, and the rest up to its announced length.
+/// The part of the body that came with the head, and the rest up to its announced length.
 async fn rest_of_body(response: &Response, stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut body = response.body().clone().unwrap_or_default();
     let length = response
@@ -187,12 +187,12 @@ async fn rest_of_body(response: &Response, stream: &mut (impl AsyncRead + Unpin)
         .min(REFUSAL_BYTES);
     let missing = length.saturating_sub(body.len());
     let mut rest = stream.take(missing as u64);
-    // If it does not come, or not all of it, what there is must do.
-    let _ = timeout(PATIENCE, rest.read_to_end(&mut body)).await;
+    // Where it does not come whole, the part that has come is used.
+    let _ = timeout(STEP_TIMEOUT, rest.read_to_end(&mut body)).await;
     body
 }
 
-/// What a refused upgrade means: another try, or the end.
+/// Whether to try again after a refused upgrade.
 fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Outcome, Failure> {
     #[derive(Deserialize)]
     struct Body {
@@ -230,7 +230,7 @@ where
 {
     let mut ping = interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A token that asks for heartbeats says how often.
+    // The token may ask for heartbeats.
     let mut heartbeat = interval(heartbeat_timeout(token).map_or(PING, |every| every / 2));
     let wants_heartbeat = heartbeat_timeout(token).is_some();
     let mut heard = Instant::now();
@@ -252,7 +252,7 @@ where
                         Step::Lost(reason) => break reason,
                     },
                     Some(Ok(Message::Close(frame))) => {
-                        // Lets the server hear that we heard; the connection is over either way.
+                        // Sends the answer to the close frame; the connection is over either way.
                         let _ = timeout(FAREWELL, socket.flush()).await;
                         break closed(frame.as_ref());
                     }
@@ -266,7 +266,7 @@ where
                 None => { typing = false; continue }
             },
             _ = ping.tick() => {
-                if heard.elapsed() > PING + PATIENCE {
+                if heard.elapsed() > PING + STEP_TIMEOUT {
                     break "the server does not answer any more".to_owned();
                 }
                 json!({ "event": "hotsock.ping" }).to_string()
@@ -274,7 +274,7 @@ where
             _ = heartbeat.tick(), if wants_heartbeat => json!({ "event": "hotsock.heartbeat" }).to_string(),
             _ = session.resized.recv() => { session.resize()?; continue }
         };
-        match timeout(PATIENCE, socket.send(Message::text(outgoing))).await {
+        match timeout(STEP_TIMEOUT, socket.send(Message::text(outgoing))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => break format!("the connection broke: {error}"),
             Err(_) => break "the server does not take anything any more".to_owned(),
@@ -341,7 +341,7 @@ impl<W: Write> Session<W> {
     }
 }
 
-/// Unsubscribes, so that nobody has to wait until we are missed, and closes.
+/// Unsubscribes, so that the others see us leave at once and not after a grace, and closes.
 async fn farewell<S, W>(
     socket: &mut WebSocketStream<S>,
     session: &mut Session<W>,
@@ -352,7 +352,7 @@ where
 {
     if let Some(channel) = session.view.channel() {
         let frame = json!({ "event": "hotsock.unsubscribe", "channel": channel }).to_string();
-        // From here on it does not matter whether the server hears us: it notices the end of the connection too.
+        // Failures do not matter from here on: the server also notices the end of the connection.
         let _ = timeout(FAREWELL, socket.send(Message::text(frame))).await;
         let deadline = Instant::now() + FAREWELL;
         while let Ok(Some(Ok(message))) = tokio::time::timeout_at(deadline, socket.next()).await {
@@ -373,7 +373,6 @@ where
     Ok(())
 }
 
-/// What a close frame says.
 fn closed(frame: Option<&CloseFrame>) -> String {
     match frame {
         Some(frame) if frame.reason.is_empty() => {
@@ -391,7 +390,7 @@ fn closed(frame: Option<&CloseFrame>) -> String {
     }
 }
 
-/// The `heartbeatTimeout` that a token claims, if it can be read; the server is the one who checks it.
+/// The token's `heartbeatTimeout`, if it has one. The server checks the token.
 fn heartbeat_timeout(token: &str) -> Option<Duration> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
-//! `rollcall join`: a client, to see who is here, to say something, and to look at the frames.
+//! `rollcall join`: a client that shows the members of a channel, sends messages, and prints frames.
 //!
-//! `target` is where it goes and as whom, `link` one connection from the first byte to the last, `view` what it knows of
-//! the channel, `screen` how it shows that, `backoff` how long it waits between tries.
+//! `target` is the server and the identity, `link` one connection, `view` what the client knows of the channel, `screen` the
+//! output, and `backoff` the wait between tries.
 
 mod backoff;
 mod link;
@@ -30,7 +30,7 @@ use screen::{Screen, Style};
 use target::Target;
 use view::View;
 
-/// How many typed lines may wait to be sent; typing then waits.
+/// How many typed lines may wait to be sent. When they are full, reading from stdin stops.
 const TYPED_AHEAD: usize = 16;
 
 /// Join a channel, see who is here, and talk
@@ -77,13 +77,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
     let done = runtime.block_on(stay(&args, &target));
     match done {
-        // Whoever reads the output has gone; we have left, and that was all there was to do.
+        // The reader of our output has gone, and we have left the channel. That is no failure.
         Err(Failure::OutputClosed) => Ok(()),
         done => done,
     }
 }
 
-/// Connects, and connects again, until asked to leave or told that it is hopeless.
+/// Connects again and again, until asked to leave or until trying again cannot help.
 async fn stay(args: &Args, target: &Target) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("signals cannot be received: {error}"));
     let style = match args.raw {
@@ -133,7 +133,7 @@ async fn stay(args: &Args, target: &Target) -> Result<(), Failure> {
 }
 
 impl<W: io::Write> Session<W> {
-    /// Waits. True where it was asked to leave instead.
+    /// Waits. Returns true where it was asked to leave meanwhile.
     async fn sleep(&mut self, wait: Duration) -> Result<bool, Failure> {
         let over = tokio::time::sleep(wait);
         tokio::pin!(over);
@@ -150,7 +150,7 @@ impl<W: io::Write> Session<W> {
 /// Completes when the client is to leave.
 async fn asked_to_leave(leave: &mut watch::Receiver<bool>) {
     if leave.wait_for(|leave| *leave).await.is_err() {
-        // Nobody is left who could ask.
+        // The sender is gone: nobody can ask any more.
         std::future::pending::<()>().await;
     }
 }
@@ -170,15 +170,15 @@ fn leave_signal() -> io::Result<watch::Receiver<bool>> {
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
-        // The receiver is only gone when the client has left already.
+        // Without a receiver the client has left already.
         let _ = ask.send(true);
-        // Keep the channel open: a receiver waits on it again.
+        // The sender stays: a receiver may wait on the channel again.
         std::future::pending::<()>().await;
     });
     Ok(asked)
 }
 
-/// What is typed, line by line. Reading blocks, so it has a thread of its own, which ends with the process.
+/// The lines from stdin. Reading blocks, so it has a thread of its own, which ends with the process.
 fn typed_lines() -> mpsc::Receiver<String> {
     let (lines, typed) = mpsc::channel(TYPED_AHEAD);
     std::thread::spawn(move || {
@@ -201,7 +201,7 @@ fn terminal_size() -> Option<(u16, u16)> {
     (size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }
 
-/// A random number, to spread clients out; a fixed one, if there is no randomness, spreads nobody and hurts nobody.
+/// A random number for the backoff. Without randomness a fixed one does no harm.
 fn dice() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }

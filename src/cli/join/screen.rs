@@ -1,7 +1,7 @@
-//! Where the lines go. Into a pipe: one line an event, with who is here behind it, flushed at once. On a terminal: the
+//! The client's output. In a pipe: one line an event, with the members behind it, flushed at once. On a terminal: the
 //! list stays on top, and the events scroll below it. Raw: the frames and nothing else.
 //!
-//! The terminal is asked for no more than every terminal since the VT100 can: a scrolling region, and a saved cursor.
+//! It uses only what every terminal since the VT100 can do: a scrolling region, and a saved cursor.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,6 @@ const HEADER: u16 = 4;
 /// A terminal with fewer rows than this has no room for a header.
 const LEAST_ROWS: u16 = 10;
 
-/// How the lines are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     /// One line an event.
@@ -26,7 +25,7 @@ pub(super) enum Style {
     Raw,
 }
 
-/// The output. A terminal gets its scrolling back when this goes away.
+/// The output. Dropping it resets the terminal's scrolling region.
 pub(super) struct Screen<W: Write> {
     out: W,
     style: Style,
@@ -34,10 +33,6 @@ pub(super) struct Screen<W: Write> {
 }
 
 impl<W: Write> Screen<W> {
-    /// Takes the output over.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(super) fn new(out: W, style: Style, title: &str) -> Result<Self, Failure> {
         let style = match style {
             Style::Terminal { rows, .. } if rows < LEAST_ROWS => Style::Lines,
@@ -49,17 +44,14 @@ impl<W: Write> Screen<W> {
             title: title.to_owned(),
         };
         if let Style::Terminal { rows, .. } = style {
-            // What was there goes to the scrollback.
+            // The old content goes to the scrollback.
             screen.write(&"\n".repeat(usize::from(rows)))?;
             screen.divide(rows)?;
         }
         Ok(screen)
     }
 
-    /// Something happened. `list`: who is here may have changed.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Shows an event. `list`: the list may have changed.
     pub(super) fn event(&mut self, line: &str, list: bool, view: &View) -> Result<(), Failure> {
         match self.style {
             Style::Raw => Ok(()),
@@ -77,10 +69,7 @@ impl<W: Write> Screen<W> {
         }
     }
 
-    /// A word about the connection.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Shows the state of the connection.
     pub(super) fn status(&mut self, line: &str) -> Result<(), Failure> {
         match self.style {
             Style::Raw => {
@@ -95,10 +84,7 @@ impl<W: Write> Screen<W> {
         }
     }
 
-    /// A frame as it came.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Shows a frame, where the style is raw.
     pub(super) fn frame(&mut self, text: &str) -> Result<(), Failure> {
         match self.style {
             Style::Raw => self.write(&format!("{text}\n")),
@@ -106,10 +92,6 @@ impl<W: Write> Screen<W> {
         }
     }
 
-    /// The terminal has another size now.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(super) fn resize(&mut self, rows: u16, columns: u16, view: &View) -> Result<(), Failure> {
         if matches!(self.style, Style::Terminal { .. }) && rows >= LEAST_ROWS {
             self.style = Style::Terminal { rows, columns };
@@ -119,13 +101,13 @@ impl<W: Write> Screen<W> {
         Ok(())
     }
 
-    /// Lets everything below the header scroll, and nothing else.
+    /// Limits scrolling to the rows below the header.
     fn divide(&mut self, rows: u16) -> Result<(), Failure> {
         let top = HEADER + 1;
         self.write(&format!("\x1b[{top};{rows}r\x1b[{rows};1H"))
     }
 
-    /// Draws the header, without a view as that of a broken connection.
+    /// Draws the header. Without a view it shows that there is no connection.
     fn header(&mut self, view: Option<&View>) -> Result<(), Failure> {
         let Style::Terminal { columns, .. } = self.style else {
             return Ok(());
@@ -151,7 +133,7 @@ impl<W: Write> Screen<W> {
 impl<W: Write> Drop for Screen<W> {
     fn drop(&mut self) {
         if let Style::Terminal { rows, .. } = self.style {
-            // If the terminal is gone, so is its scrolling region.
+            // It may fail only where the terminal is gone.
             let _ = self.write(&format!("\x1b[r\x1b[{rows};1H\r\x1b[K"));
         }
     }

@@ -1,4 +1,4 @@
-//! Where a client goes, whom it trusts there, and who it says it is.
+//! The server that a client connects to, the certificates that it trusts, and its token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,9 @@ use super::super::token::{self, Claims};
 use super::super::{Failure, files};
 use super::Args;
 
-/// How long a token of our own may be used: long enough to connect with, and a new one is made for every try.
+/// How long our own tokens are valid: long enough to connect. Each try makes a new one.
 const TOKEN_TTL: Duration = Duration::from_secs(60);
 
-/// A server, and a way to be let in.
 pub(super) struct Target {
     pub(super) uri: Uri,
     pub(super) host: String,
@@ -27,28 +26,18 @@ pub(super) struct Target {
     pub(super) name: ServerName<'static>,
     pub(super) tls: Arc<ClientConfig>,
     identity: Identity,
-    /// What to do when the server's certificate is not trusted.
+    /// The advice for an untrusted certificate.
     pub(super) trust_mend: String,
 }
 
 enum Identity {
-    /// A token from elsewhere.
+    /// A token from the command line.
     Given(String),
-    /// The development server's key, and what to sign with it.
-    Own(Box<(SigningKey, Who)>),
-}
-
-/// What our own token says.
-struct Who {
-    uid: Option<String>,
-    umd: Option<crate::protocol::Json>,
-    channel: String,
-    event: String,
+    /// The development server's key, and the claims to sign with it.
+    Own(Box<(SigningKey, Claims)>),
 }
 
 impl Target {
-    /// # Errors
-    /// When the URL is none, a file cannot be read, or there is no development server's folder.
     pub(super) fn new(args: &Args) -> Result<Self, Failure> {
         let dev = match (&args.url, &args.token) {
             (Some(_), Some(_)) => None,
@@ -81,15 +70,18 @@ impl Target {
         };
         let identity = match (&args.token, &dev) {
             (Some(token), _) => Identity::Given(given(token)?),
-            (None, Some(dev)) => Identity::Own(Box::new((
-                dev.signing_key()?,
-                Who {
+            (None, Some(dev)) => {
+                let directives = token::directives(std::slice::from_ref(&args.event), true)?;
+                let claims = Claims {
+                    scope: "connect".to_owned(),
                     uid: args.uid.clone(),
                     umd: args.umd.clone(),
-                    channel: args.channel.clone(),
-                    event: args.event.clone(),
-                },
-            ))),
+                    keep_alive: true,
+                    channels: [(args.channel.clone(), directives)].into(),
+                    ..Claims::default()
+                };
+                Identity::Own(Box::new((dev.signing_key(None)?, claims)))
+            }
             (None, None) => return Err(Failure::Usage("--token is missing".into())),
         };
         Ok(Self {
@@ -97,43 +89,37 @@ impl Target {
             host,
             port,
             name,
-            tls: tls::client(trusted.as_deref())
-                .map(Arc::new)
-                .map_err(|error| Failure::Failed(error.to_string()))?,
+            tls: Arc::new(tls::client(trusted.as_deref()).map_err(Failure::failed)?),
             identity,
             trust_mend,
         })
     }
 
-    /// The token to connect with, now.
-    ///
-    /// # Errors
-    /// When it cannot be signed.
+    /// The token for a connection that is opened now.
     pub(super) fn token(&self) -> Result<String, Failure> {
-        let (key, who) = match &self.identity {
-            Identity::Given(token) => return Ok(token.clone()),
-            Identity::Own(own) => (&own.0, &own.1),
-        };
-        let directives = token::directives(std::slice::from_ref(&who.event), true)?;
-        let claims = Claims {
-            exp: token::expiry(token::now(), TOKEN_TTL),
-            scope: "connect".to_owned(),
-            uid: who.uid.clone(),
-            umd: who.umd.clone(),
-            keep_alive: true,
-            channels: [(who.channel.clone(), directives)].into(),
-            ..Claims::default()
-        };
-        token::sign(key, &claims)
+        match &self.identity {
+            Identity::Given(token) => Ok(token.clone()),
+            Identity::Own(own) => {
+                let exp = token::expiry(token::now(), TOKEN_TTL);
+                let claims = Claims {
+                    exp,
+                    ..own.1.clone()
+                };
+                token::sign(&own.0, &claims)
+            }
+        }
     }
 
-    /// `wss://host:port`, without what may be secret in a URL.
+    /// `wss://host:port`, without the parts of a URL that may be secret.
     pub(super) fn show(&self) -> String {
-        format!("wss://{}:{}", bracketed(&self.host), self.port)
+        match self.host.contains(':') {
+            true => format!("wss://[{}]:{}", self.host, self.port),
+            false => format!("wss://{}:{}", self.host, self.port),
+        }
     }
 }
 
-/// A token, or the one in a file that is named by `@FILE`.
+/// A token, or that of a file where it is `@FILE`.
 fn given(token: &str) -> Result<String, Failure> {
     let token = match token.strip_prefix('@') {
         Some(path) => files::read(std::path::Path::new(path))?,
@@ -149,7 +135,7 @@ fn given(token: &str) -> Result<String, Failure> {
     }
 }
 
-/// The URI to ask for, the host without brackets, and the port.
+/// Returns the URI to request, the host without brackets, and the port.
 fn parse_url(url: &str) -> Result<(Uri, String, u16), Failure> {
     let wrong = |why: &str| {
         // A query may hold a token, so it is not repeated.
@@ -188,14 +174,6 @@ fn parse_url(url: &str) -> Result<(Uri, String, u16), Failure> {
         .build()
         .map_err(|_| wrong("is no URL"))?;
     Ok((uri, host, port))
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
 }
 
 #[cfg(test)]

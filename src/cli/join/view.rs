@@ -1,4 +1,4 @@
-//! What a client knows of the channel, and what it says about each frame. Pure: frames in, lines out.
+//! What a client knows of the channel, and the line that it shows for each frame. Pure: frames in, lines out.
 
 use serde::Deserialize;
 
@@ -6,10 +6,10 @@ use crate::protocol::Json;
 
 use super::super::output::harmless;
 
-/// How many names a line shows before it only counts.
+/// The most names on a line; the others are counted.
 const NAMES_SHOWN: usize = 20;
 
-/// A frame of the server, as far as a client looks at it.
+/// The parts of a server's frame that the client reads.
 #[derive(Debug, Deserialize)]
 pub(super) struct Frame {
     event: String,
@@ -55,24 +55,26 @@ struct MemberData {
     members: Option<Vec<Member>>,
 }
 
-/// What a frame means to the one who runs the client.
+/// What a frame means for the user.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// The connection stands: now subscribe.
+    /// The connection is open: subscribe now.
     Connected,
-    /// We are in, as the line says.
+    /// We have joined. Shows the line.
     Joined(String),
-    /// Something happened, as the line says; with whether the list may have changed.
-    Event { line: String, list: bool },
-    /// The server will not have us in the channel.
+    /// Something happened. `list`: the list may have changed.
+    Event {
+        line: String,
+        list: bool,
+    },
+    /// The server refuses us the channel.
     Refused(Refusal),
     /// Our subscription is over.
     Left,
-    /// Nothing to tell.
     Nothing,
 }
 
-/// The channel as the last frame left it.
+/// The channel after the last frame.
 #[derive(Debug)]
 pub(super) struct View {
     asked_for: String,
@@ -91,28 +93,27 @@ impl View {
         }
     }
 
-    /// The connection is gone, and with it what we knew.
+    /// The connection is gone: what we knew holds no more.
     pub(super) fn forget(&mut self) {
         self.channel = None;
         self.members = None;
     }
 
-    /// The channel's real name, once we are in.
+    /// The channel's real name, once we have joined.
     pub(super) fn channel(&self) -> Option<&str> {
         self.channel.as_deref()
     }
 
-    /// Who we are, for a title.
     pub(super) fn uid(&self) -> Option<String> {
         self.uid.as_deref().map(harmless)
     }
 
-    /// How many are here, where the channel tells.
+    /// How many are here. `None` where the channel has no list.
     pub(super) fn count(&self) -> Option<usize> {
         self.members.as_ref().map(Vec::len)
     }
 
-    /// The names of who is here, in joining order, at most `limit` of them and then a number.
+    /// The names of the members in joining order, at most `limit` of them and then a number.
     pub(super) fn names(&self, limit: usize) -> String {
         let members = self.members.as_deref().unwrap_or_default();
         let mut names: Vec<String> = members
@@ -126,13 +127,12 @@ impl View {
         names.join(", ")
     }
 
-    /// `2 here: Jim, Dwight`, or nothing where the channel does not tell.
+    /// `2 here: Jim, Dwight`. `None` where the channel has no list.
     pub(super) fn here(&self) -> Option<String> {
         self.count()
             .map(|count| format!("{count} here: {}", self.names(NAMES_SHOWN)))
     }
 
-    /// Takes a frame in.
     pub(super) fn take(&mut self, frame: Frame) -> News {
         match frame.event.as_str() {
             "hotsock.connected" => {
@@ -165,7 +165,7 @@ impl View {
         let Some(refusal) = refusal else {
             return News::Nothing;
         };
-        // A token that subscribes by itself makes our own request come second.
+        // With a token that subscribes automatically, our own request comes second.
         if refusal.code == "ALREADY_SUBSCRIBED" {
             return News::Nothing;
         }
