@@ -38,16 +38,25 @@ impl Grants {
         claim: Field<'_, '_>,
         expressions: &mut Expressions<'_>,
     ) -> Result<Self, TokenError> {
-        let channels = claim
-            .entries("an object of channel patterns")?
-            .iter()
-            .map(|(pattern, value)| {
-                channel_grant(claim.entry(pattern, Some(value)), pattern, expressions)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let channels = entries(claim, "an object of channel patterns", |claim, pattern| {
+            channel_grant(claim, pattern, expressions)
+        })?;
         check_names(claim, &channels)?;
         Ok(Self::new(channels))
     }
+}
+
+/// Reads each entry of an object, in the order written.
+fn entries<T>(
+    claim: Field<'_, '_>,
+    expected: &'static str,
+    mut read: impl FnMut(Field<'_, '_>, &str) -> Result<T, TokenError>,
+) -> Result<Vec<T>, TokenError> {
+    claim
+        .entries(expected)?
+        .iter()
+        .map(|(pattern, value)| read(claim.entry(pattern, Some(value)), pattern))
+        .collect()
 }
 
 fn channel_grant(
@@ -67,10 +76,8 @@ fn channel_grant(
     };
     // `alias` and `autoSubscribe` are for exact names; other patterns ignore them.
     let is_exact = grant.pattern.exact().is_some();
-    let alias = match is_exact {
-        true => alias(directives.field("alias"))?,
-        false => None,
-    };
+    let alias = is_exact.then(|| alias(directives.field("alias")));
+    let alias = alias.transpose()?.flatten();
     for (bit, name) in CHANNEL_FLAGS {
         if is_exact || bit != channel::AUTO_SUBSCRIBE {
             grant.flags.state(bit, flag(directives.field(name))?);
@@ -83,27 +90,18 @@ fn channel_grant(
             history_start,
         }));
     }
-    let mut rules = |name, expected, kind| -> Result<_, TokenError> {
-        let claim = directives.field(name);
-        claim
-            .entries(expected)?
-            .iter()
-            .map(|(pattern, value)| {
-                rule(
-                    claim.entry(pattern, Some(value)),
-                    pattern,
-                    kind,
-                    expressions,
-                )
-            })
-            .collect()
+    let mut rules = |name, expected, kind| {
+        entries(directives.field(name), expected, |claim, pattern| {
+            rule(claim, pattern, kind, expressions)
+        })
     };
-    grant.messages = rules("messages", "an object of event name patterns", Kind::Event)?;
+    grant.messages = rules("messages", "an object of event name patterns", Kind::Event)?.into();
     grant.storage = rules(
         "storage",
         "an object of storage key patterns",
         Kind::StorageKey,
-    )?;
+    )?
+    .into();
     Ok(grant)
 }
 

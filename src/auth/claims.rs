@@ -17,7 +17,6 @@ const DATE: &str = "a NumericDate (seconds since 1970)";
 /// What a verified token says.
 #[derive(Debug)]
 pub struct Claims {
-    /// What the token is for.
     pub scopes: Scopes,
     /// `exp`, in unix seconds: not usable from then on.
     pub expires_at: i64,
@@ -37,7 +36,6 @@ pub struct Claims {
     pub umd_update: bool,
     /// That change reaches present subscriptions too.
     pub umd_propagate: bool,
-    /// The `channels` claim.
     pub grants: Arc<Grants>,
 }
 
@@ -47,11 +45,11 @@ pub struct Claims {
 /// `uid` that is not empty. Without both, a token with `connect` only opens a connection, and any other is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes {
-    /// May open a connection.
+    /// It may open a connection.
     pub connect: bool,
-    /// May be handed in with `hotsock.subscribe`.
+    /// `hotsock.subscribe` takes it.
     pub subscribe: bool,
-    /// May be handed in with `hotsock.umdUpdate`.
+    /// `hotsock.umdUpdate` takes it.
     pub umd: bool,
 }
 

@@ -8,36 +8,22 @@ use crate::protocol::Misfit;
 /// Why a token is refused. Of the token it quotes only the name of a wrong claim, and only once the signature is good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a JWT.
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
-    /// Past its `exp`.
     #[error("the token expired {seconds} s ago: get a new one")]
-    Expired {
-        /// Seconds since `exp`.
-        seconds: u64,
-    },
-    /// Before its `nbf`.
+    Expired { seconds: u64 },
     #[error("the token is not valid before another {seconds} s have passed (claim nbf)")]
-    NotYetValid {
-        /// Seconds until `nbf`.
-        seconds: u64,
-    },
-    /// Signed by none of the configured keys, or with an `alg` or `kid` that is none of theirs.
+    NotYetValid { seconds: u64 },
     #[error("the token's signature is not from a key this server knows (by its alg and kid)")]
     SignatureInvalid,
-    /// `aud` does not name the configured audience.
     #[error("the token is for another audience (claim aud)")]
     AudienceMismatch,
-    /// `iss` is not the configured issuer.
     #[error("the token is from another issuer (claim iss)")]
     IssuerMismatch,
-    /// A claim is missing, of a wrong type or out of its bounds.
     #[error("the token's claim {claim} is invalid: expected {expected}")]
     ClaimInvalid {
         /// The claim by its path, such as `channels["game.*"].subscribe`.
         claim: String,
-        /// What would have been right.
         expected: Cow<'static, str>,
     },
 }

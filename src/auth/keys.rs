@@ -61,7 +61,7 @@ pub enum KeyError {
         /// Its length after Base64 decoding.
         bytes: usize,
     },
-    /// PEM text given as an HMAC secret. A public key is public: whoever has it could sign.
+    /// PEM text given as an HMAC secret. A public key is no secret: anybody who has it could sign tokens.
     #[error(
         "the secret of an HMAC algorithm is a PEM key: configure it as the key of an RS, PS, ES or EdDSA algorithm"
     )]

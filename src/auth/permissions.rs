@@ -19,7 +19,6 @@ pub struct Permissions<'a> {
 /// What may be done with a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelPermissions {
-    /// Subscribe to it.
     pub subscribe: bool,
     /// Read its info over the Client HTTP API.
     pub get_info: bool,
@@ -54,16 +53,12 @@ pub struct MessagePermissions<'a> {
 /// Which reactions are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum React<'a> {
-    /// None.
     None,
-    /// All.
     Any,
-    /// Those of the list.
     Only(&'a [Box<str>]),
 }
 
 impl React<'_> {
-    /// Whether this reaction is allowed.
     pub fn allows(&self, reaction: &str) -> bool {
         match self {
             Self::None => false,
@@ -76,9 +71,7 @@ impl React<'_> {
 /// What may be done with a storage key of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoragePermissions {
-    /// Read it.
     pub get: bool,
-    /// Write it.
     pub set: bool,
     /// Be told of every change while subscribed.
     pub observe: bool,

@@ -168,9 +168,6 @@ impl SigningKey {
     /// # Errors
     /// When `claims` is no object, or the library fails.
     pub fn sign(&self, claims: &serde_json::Value) -> Result<String, KeyError> {
-        if !claims.is_object() {
-            return Err(KeyError::ClaimsNoObject);
-        }
         self.sign_json(&claims.to_string())
     }
 
@@ -179,9 +176,8 @@ impl SigningKey {
     /// # Errors
     /// When `claims` is no JSON object, or the library fails.
     pub fn sign_json(&self, claims: &str) -> Result<String, KeyError> {
-        let object = claims.trim_ascii_start().starts_with('{')
-            && serde_json::from_str::<serde::de::IgnoredAny>(claims).is_ok();
-        if !object {
+        let is_object = claims.trim_ascii_start().starts_with('{');
+        if !is_object || serde_json::from_str::<serde::de::IgnoredAny>(claims).is_err() {
             return Err(KeyError::ClaimsNoObject);
         }
         let mut header = json!({ "alg": self.algorithm.name(), "typ": "JWT" });

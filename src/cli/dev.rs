@@ -88,10 +88,8 @@ impl DevFolder {
         let folder = Self {
             dir: dir.to_owned(),
         };
-        let missing: Vec<&str> = MADE
-            .into_iter()
-            .filter(|name| !dir.join(name).exists())
-            .collect();
+        let mut missing = MADE.to_vec();
+        missing.retain(|name| !dir.join(name).exists());
         if missing.len() == MADE.len() {
             return Err(Failure::Usage(format!(
                 "there is no development server's folder {}; start one with `rollcall serve --dev` in this directory, \
@@ -148,10 +146,7 @@ impl DevFolder {
 
     fn damaged(&self, what: &str) -> Failure {
         let dir = self.dir.display();
-        let files: Vec<String> = MADE
-            .iter()
-            .map(|name| self.path(name).display().to_string())
-            .collect();
+        let files = MADE.map(|name| self.path(name).display().to_string());
         Failure::Failed(format!(
             "the development server's folder {dir} {what}; delete its keys, and `rollcall serve --dev` makes new ones:\n  \
              rm -f {}",
@@ -182,10 +177,8 @@ impl DevFolder {
     pub(super) fn config_file(&self) -> config::File {
         // Deep in a tree a socket's path is too long. The server then has no admin socket.
         let fits = self.path(DEV_SOCKET).as_os_str().len() <= config::SOCKET_PATH_BYTES;
-        let admin = match fits {
-            true => format!("[admin]\nsocket = \"{DEV_SOCKET}\"\n"),
-            false => String::new(),
-        };
+        let admin = fits.then(|| format!("[admin]\nsocket = \"{DEV_SOCKET}\"\n"));
+        let admin = admin.unwrap_or_default();
         config::File::Text {
             name: "the development server's configuration".to_owned(),
             dir: self.dir.clone(),

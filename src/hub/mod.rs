@@ -86,7 +86,7 @@ pub use connection::{ClientInfo, Connection};
 pub use disk::{Disk, MAX_DISK_WAIT};
 pub use disk_space::DiskWatch;
 pub use history::{Listed, PageRequest, Reacted, Reactor};
-pub use inspect::{ChannelInfo, ConnectionInfo, PAGE};
+pub use inspect::{ChannelInfo, PAGE};
 pub use origin::Origin;
 pub use outbox::Outbox;
 #[cfg(any(test, feature = "simulation"))]

@@ -29,19 +29,11 @@ pub(super) struct Line {
 
 /// The netlink socket for all connections. An answer is ready as soon as the question has been sent.
 static DIAGNOSTICS: LazyLock<Option<Mutex<OwnedFd>>> = LazyLock::new(|| {
-    let flags = SocketFlags::CLOEXEC;
-    match socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        flags,
-        Some(SOCK_DIAG),
-    ) {
-        Ok(socket) => Some(Mutex::new(socket)),
-        Err(error) => {
-            note_silence(&error.into());
-            None
-        }
-    }
+    let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
+    socket_with(family, kind, SocketFlags::CLOEXEC, Some(SOCK_DIAG))
+        .inspect_err(|error| note_silence(&(*error).into()))
+        .map(Mutex::new)
+        .ok()
 });
 
 /// Logs once that the kernel does not answer.
@@ -72,16 +64,13 @@ const ACKNOWLEDGED: usize = 120;
 /// Asks the kernel. `None` where it does not answer.
 pub(super) fn look(stream: &TcpStream) -> Option<Line> {
     let question = question(stream.local_addr().ok()?, stream.peer_addr().ok()?);
-    match ask(DIAGNOSTICS.as_ref()?, &question) {
-        Ok(line) => Some(line),
-        Err(error) => {
-            // That it does not know a connection that has failed meanwhile means nothing. Without `inet_diag` it knows none.
-            if stream.peer_addr().is_ok() {
-                note_silence(&error);
-            }
-            None
+    let line = ask(DIAGNOSTICS.as_ref()?, &question).inspect_err(|error| {
+        // That it does not know a connection that has failed meanwhile means nothing. Without `inet_diag` it knows none.
+        if stream.peer_addr().is_ok() {
+            note_silence(error);
         }
-    }
+    });
+    line.ok()
 }
 
 fn ask(socket: &Mutex<OwnedFd>, question: &[u8]) -> io::Result<Line> {
@@ -141,14 +130,14 @@ fn read_answer(answer: &[u8]) -> Option<Line> {
     if u16::from_ne_bytes(part(answer, 4)?) != SOCK_DIAG_BY_FAMILY {
         return None;
     }
-    let waiting = u32::from_ne_bytes(part(answer, WAITING)?);
+    let waiting = u32::from_ne_bytes(part(answer, WAITING)?).into();
     let mut at = ATTRIBUTES;
     loop {
         let len = usize::from(u16::from_ne_bytes(part(answer, at)?));
         if u16::from_ne_bytes(part(answer, at + 2)?) == INET_DIAG_INFO {
             return Some(Line {
                 acknowledged: u64::from_ne_bytes(part(answer, at + 4 + ACKNOWLEDGED)?),
-                waiting: waiting.into(),
+                waiting,
             });
         }
         // Attributes begin at multiples of four; none is shorter than its header.

@@ -59,10 +59,8 @@ use crate::config::{self, ApiKey, Config};
 use crate::events::{self, EventSource, WebhookError, Webhooks};
 use crate::hub::{Hub, Settings, StartError};
 use crate::store::{self, OpenError, Store, StoreError};
-use crate::tls::Pair;
+use crate::tls::{Pair, TlsError};
 use crate::world::clock;
-
-use crate::tls::TlsError;
 use admin::AdminError;
 use entrance::Entrance;
 

@@ -16,9 +16,7 @@ use crate::auth::same_secret;
 use crate::hub::{NewReaction, Outgoing, PAGE};
 use crate::messages::Keep;
 use crate::protocol::event_out::{Trigger, Via};
-use crate::protocol::{
-    ConnectionId, ErrorCode, InvalidConnectionId, Json, Object, Reaction, Refusal, names,
-};
+use crate::protocol::{ConnectionId, ErrorCode, Json, Object, Reaction, Refusal, names};
 use crate::world::clock;
 
 /// The longest `deduplicationId`, in bytes.
@@ -308,9 +306,9 @@ fn full_page<T>(page: &[T]) -> Option<&T> {
 }
 
 fn kick(shared: &Shared, id: &str) -> Result<Answer, Refused> {
-    let id: ConnectionId = id
-        .parse()
-        .map_err(|invalid: InvalidConnectionId| Refusal::invalid(invalid.to_string()))?;
+    let id = id
+        .parse::<ConnectionId>()
+        .map_err(|invalid| Refusal::invalid(invalid.to_string()))?;
     Ok(match shared.hub.kick(id) {
         true => empty(StatusCode::NO_CONTENT),
         false => not_found("there is no such connection"),

@@ -55,7 +55,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// The configuration for the next handshake.
+    /// For the next handshake.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().config)
     }

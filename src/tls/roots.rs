@@ -12,20 +12,12 @@ use super::{WallClock, provider};
 /// Why a client has no authorities to trust.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
-    /// The named file cannot be used.
     #[error("the certificate authorities in {} cannot be read: {detail}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-    /// No file was named, and the system has none.
+    File { file: PathBuf, detail: String },
     #[error(
         "this system has no certificate authorities to trust ({0}). Install them (Debian: apt-get install ca-certificates), or name a file of them"
     )]
     System(String),
-    /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),
 }

@@ -375,17 +375,13 @@ where
 
 fn closed(frame: Option<&CloseFrame>) -> String {
     match frame {
-        Some(frame) if frame.reason.is_empty() => {
-            format!(
-                "the server closed the connection ({})",
-                u16::from(frame.code)
-            )
+        Some(CloseFrame { code, reason }) => {
+            let code = u16::from(*code);
+            match reason.as_str() {
+                "" => format!("the server closed the connection ({code})"),
+                reason => format!("the server closed the connection ({code}, {reason})"),
+            }
         }
-        Some(frame) => format!(
-            "the server closed the connection ({}, {})",
-            u16::from(frame.code),
-            frame.reason.as_str()
-        ),
         None => "the server closed the connection".to_owned(),
     }
 }

@@ -162,19 +162,15 @@ impl View {
     }
 
     fn refused(&self, refusal: Option<Refusal>) -> News {
-        let Some(refusal) = refusal else {
-            return News::Nothing;
-        };
-        // With a token that subscribes automatically, our own request comes second.
-        if refusal.code == "ALREADY_SUBSCRIBED" {
-            return News::Nothing;
-        }
-        if self.channel.is_none() {
-            return News::Refused(refusal);
-        }
-        News::Event {
-            line: format!("! {}", refusal.show()),
-            list: false,
+        match refusal {
+            // With a token that subscribes automatically, our own request comes second.
+            Some(refusal) if refusal.code == "ALREADY_SUBSCRIBED" => News::Nothing,
+            Some(refusal) if self.channel.is_none() => News::Refused(refusal),
+            Some(refusal) => News::Event {
+                line: format!("! {}", refusal.show()),
+                list: false,
+            },
+            None => News::Nothing,
         }
     }
 
