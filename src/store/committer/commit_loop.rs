@@ -76,6 +76,9 @@ pub(super) struct CommitLoop<T> {
     /// The number of the last commit that was applied.
     commit: u64,
     outbox: OutboxWriter,
+    /// Whether anything of this run is on disk. Before that nothing is released, in periodic durability either: after a
+    /// crash the next start would give the same sequences to other events.
+    has_begun: bool,
     /// The last sequence that is on disk.
     durable_event: u64,
     /// Since when something waits for the disk; in commit durability never for longer than one commit.
@@ -100,6 +103,7 @@ impl<T> CommitLoop<T> {
         Ok(Self {
             commit: store.inner.last_commit,
             outbox: OutboxWriter::open(&*store.inner.engine)?,
+            has_begun: false,
             durable_event: store.last_event(),
             unsynced: None,
             next: Next::Take,
@@ -220,6 +224,7 @@ impl<T> CommitLoop<T> {
     fn is_disk_due(&self) -> bool {
         self.unsynced.is_some_and(|since| {
             self.durability == Durability::Commit
+                || !self.has_begun
                 || Instant::now() >= since + PERIOD
                 || self.outbox.is_far_from(self.durable_event)
         })
@@ -235,6 +240,7 @@ impl<T> CommitLoop<T> {
         let store = &self.store.inner;
         store.engine.make_durable(self.commit)?;
         store.synced.store(self.commit, Ordering::Release);
+        self.has_begun = true;
         self.durable_event = self.outbox.last();
         self.unsynced = None;
         Ok(())
