@@ -40,6 +40,17 @@ impl IdSource {
         self.ids.lock().wants_lease() && !self.renewing.swap(true, Ordering::Relaxed)
     }
 
+    /// Whether an id of now may be told before anything else is durable.
+    pub(super) fn are_covered(&self) -> bool {
+        self.ids.lock().is_covered(clock::now_millis())
+    }
+
+    /// Has the commit of these changes made, and the lease renewed with it, even if there is nothing else in them.
+    pub(super) fn renew_with(&self, changes: &mut Changes) {
+        let lease = self.ids.lock().lease_from(clock::now_millis());
+        changes.put_id_lease(lease);
+    }
+
     /// Every commit renews the lease; the last one gives back what is left of it.
     pub(super) fn before_commit(&self, changes: &mut Changes) {
         let ids = self.ids.lock();

@@ -144,15 +144,20 @@ impl Pipeline {
         }
     }
 
-    /// A commit for the lease alone. What it says is known when it is made.
+    /// Whether an id of now may be told at once: a crash cannot have it issued again.
+    pub(super) fn ids_are_covered(&self) -> bool {
+        self.ids.are_covered()
+    }
+
+    /// Has these changes renew the lease on ids, though there may be nothing else in them.
+    pub(super) fn renew_lease_with(&self, changes: &mut Changes) {
+        self.ids.renew_with(changes);
+    }
+
     fn submit_lease(&self) {
-        let ids = Arc::clone(&self.ids);
-        let lease = move |_: &Store| {
-            let mut changes = Changes::new();
-            ids.before_commit(&mut changes);
-            changes
-        };
-        self.submit_computed(lease, Release::default());
+        let mut changes = Changes::new();
+        self.ids.renew_with(&mut changes);
+        self.submit(changes, Release::default());
     }
 
     /// Reads from the database on a thread that may wait. What is read need not be durable yet: good for deciding what is

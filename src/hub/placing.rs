@@ -19,7 +19,8 @@ impl Rooms {
         room.is_some_and(|room| room.audience.lock().is_busy())
     }
 
-    /// Places a message that nothing has to survive of: it goes out at once, or behind those before it.
+    /// Places a message that nothing has to survive of, while ids are covered: it goes out at once, or behind those before
+    /// it.
     pub(super) fn place(
         &self,
         name: &str,
@@ -58,6 +59,10 @@ impl Rooms {
                 except,
                 _permit: None,
             };
+            if changes.is_empty() {
+                // Nothing has to survive but that the id was issued.
+                self.pipeline.renew_lease_with(&mut changes);
+            }
             audience.keep_place();
             let release = release.telling(room, Told::Message(message));
             self.pipeline.submit(changes, release);
@@ -82,7 +87,11 @@ impl Rooms {
         };
         self.with_audience(name, |room, _| {
             let release = release.telling(room, Told::Follower(follower));
-            self.pipeline.submit(Changes::new(), release);
+            let mut changes = Changes::new();
+            if !self.pipeline.ids_are_covered() {
+                self.pipeline.renew_lease_with(&mut changes);
+            }
+            self.pipeline.submit(changes, release);
         });
         id
     }

@@ -161,7 +161,9 @@ impl Hub {
             None => None,
         };
         let is_told = message.event_out.is_some() && self.outbox.keeps(EventKind::MessagePublished);
-        if message.keep != Keep::Not || once.is_some() || is_told {
+        // After a pause, the first id is above what the next run would be told of. Such a message waits for the disk.
+        let is_covered = self.pipeline.ids_are_covered();
+        if message.keep != Keep::Not || once.is_some() || is_told || !is_covered {
             return self.publish_durably(message, once, is_told).await;
         }
         // A message that follows may still wait when the change it followed has been told: the next one goes behind it.
