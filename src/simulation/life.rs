@@ -95,6 +95,7 @@ async fn run(
     disk: Memory,
     receivers: Arc<Receivers>,
 ) -> Result<(), String> {
+    disk.tidy();
     let store = Store::of_memory(disk)?;
     let (fail, failed) = oneshot::channel();
     let verifier = key.verification_key().map_err(|error| error.to_string())?;

@@ -96,6 +96,15 @@ impl Memory {
         disk.faults.clear();
     }
 
+    /// What a start finds is on the disk before anything is derived from it, as it is with the log of a real one.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn tidy(&self) {
+        let mut disk = self.disk.lock();
+        for batch in std::mem::take(&mut disk.pending) {
+            write(&mut disk.durable, batch);
+        }
+    }
+
     /// How many batches are applied and not durable.
     pub(crate) fn pending(&self) -> usize {
         self.disk.lock().pending.len()
