@@ -86,7 +86,7 @@ impl Play {
                         // There was no server.
                         self.membership.never(who);
                     } else if !stops {
-                        self.membership.hung_up(who, self.quiet);
+                        self.membership.closed(who);
                     }
                     self.leave(who);
                 }

@@ -65,6 +65,8 @@ impl Replay {
                 self.may_go_back = false;
                 self.at = at + 1;
             }
+            // Those in between are lost, where that is so agreed.
+            Some(at) if at > self.at && !self.is_whole => self.at = at + 1,
             Some(_) => return self.wrong(format!("{id} comes again: {body}")),
             None if self.at < self.events.len() && self.is_whole => {
                 return self.wrong(format!(

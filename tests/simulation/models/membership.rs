@@ -187,7 +187,11 @@ impl Membership {
 
     /// It has asked to unsubscribe: that takes effect at once, whenever that is.
     pub fn wants_out(&mut self, channel: &str, client: usize, now: Moment) {
-        let Some(stint) = self.open(channel, client, |s| !s.wants_out) else {
+        // Of several requests, it does not end one that was refused.
+        let sure = |s: &Stint| !s.wants_out && !s.is_doubtful;
+        let any = self.open(channel, client, sure).is_some();
+        let Some(stint) = self.open(channel, client, |s| !(s.wants_out || any && s.is_doubtful))
+        else {
             return;
         };
         stint.wants_out = true;
@@ -225,7 +229,25 @@ impl Membership {
 
     /// A connection is over, not before `at`; the server may take until it settles to notice.
     pub fn hung_up(&mut self, client: usize, at: Moment) {
-        let grace = self.disconnect_grace;
+        self.ends(client, at, self.disconnect_grace);
+    }
+
+    /// A client hears that its connection has been closed, at some time since the last quiet moment: another one may have
+    /// taken its place since, and given it up.
+    pub fn closed(&mut self, client: usize) {
+        let of_client = |s: &&Stint| s.client == client && s.is_open();
+        let mut stints = self.stints.values();
+        let is_shared = stints.any(|stints| {
+            let own: Vec<_> = stints.iter().filter(of_client).map(|s| &s.uid).collect();
+            stints
+                .iter()
+                .any(|s| s.client != client && own.contains(&&s.uid))
+        });
+        let grace = if is_shared { 0 } else { self.disconnect_grace };
+        self.ends(client, self.quiet, grace);
+    }
+
+    fn ends(&mut self, client: usize, at: Moment, grace: u64) {
         for stints in self.stints.values_mut() {
             let mut uids = Vec::new();
             for stint in stints.iter_mut() {
