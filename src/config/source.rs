@@ -173,10 +173,11 @@ pub(super) fn plain_io(error: &io::Error) -> String {
 }
 
 /// The value that a text from a flag or the environment holds where a list is wanted: a TOML array, or values between commas.
-/// An address such as `[::]:8443` begins like an array, and does not end like one.
+/// An address such as `[::]:8443` only begins like an array.
 pub(super) fn list_from_plain(text: &str, origin: &Origin) -> Result<Vec<Node>, String> {
     let text = text.trim();
-    if text.starts_with('[') && text.ends_with(']') {
+    let begins_with_address = text.contains("]:") && !text.ends_with(']');
+    if text.starts_with('[') && !begins_with_address {
         let value = DeValue::parse(text)
             .map_err(|error| format!("is no TOML array: {}", error.message()))?;
         return match convert(value.get_ref(), &|_| origin.clone(), origin.clone()).value {
