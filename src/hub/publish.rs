@@ -1,6 +1,7 @@
 //! Messages: from a client, or from a back end, to everybody in the channel (sections 5 and 12).
 //!
-//! An unstored message goes straight into the queues of the audience: nothing of it has to survive. One that is stored
+//! An unstored message goes straight into the queues of the audience: nothing of it has to survive. Only the first one
+//! after a pause is committed, because its id must not be issued again. One that is stored
 //! (or is told apart by a `deduplicationId`, or back ends are told of) is committed first. In one channel everybody gets
 //! messages in the order of their ids; so while a stored one is on its way to the disk, those behind it wait for it.
 //!

@@ -1,8 +1,9 @@
 //! Message ids that only ever grow (section 5).
 //!
 //! Within a run, an id is at least the successor of the one before, whatever the clock does. Across runs, the server
-//! keeps a *lease* in its database: a time up to which ids may have been issued. It is written ahead, with whatever
-//! commit there is anyway, so that issuing never waits for the disk; the next run begins above it.
+//! keeps a *lease* in its database: a time up to which ids may have been issued. The next run begins above it. Each commit
+//! renews it ahead of time, so an id seldom waits for the disk: only the first one after a pause is above the lease, and
+//! must not be told before a commit has renewed it.
 
 use crate::protocol::MessageId;
 
